@@ -1,0 +1,100 @@
+"""Everything of JAX that moves between releases, in one place.
+
+`HOOKS` is None when this JAX lacks the interpreter hooks; `jconv` then runs on custom_vjp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+
+def _interpreter_hooks() -> SimpleNamespace | None:
+    try:
+        from jax.extend.core import Primitive
+        from jax.interpreters import ad, batching, mlir
+
+        return SimpleNamespace(
+            Primitive=Primitive,
+            defbilinear=ad.defbilinear,
+            is_undefined_primal=ad.is_undefined_primal,
+            primitive_batchers=batching.primitive_batchers,
+            register_lowering=mlir.register_lowering,
+            lower_fun=mlir.lower_fun,
+        )
+    except (ImportError, AttributeError):
+        return None
+
+
+HOOKS = _interpreter_hooks()
+
+make_user_context = jax.make_user_context
+
+
+def varying_axes(aval: Any) -> frozenset[str]:
+    """The manual mesh axes over which a value varies inside shard_map."""
+    manual = getattr(aval, "mat", None)
+    return manual.varying if manual is not None else getattr(aval, "vma", frozenset())
+
+
+def make_varying_alike(*operands: jax.Array) -> tuple[jax.Array, ...]:
+    """Bring operands to the union of their varying axes, as lax does for its own operations.
+
+    The transpose of the cast is the psum that sums a replicated operand's cotangent.
+    """
+    axes = [varying_axes(jax.typeof(operand)) for operand in operands]
+    union = frozenset().union(*axes)
+    return tuple(
+        jax.lax.pcast(operand, tuple(sorted(union - have)), to="varying")
+        if union - have
+        else operand
+        for operand, have in zip(operands, axes, strict=True)
+    )
+
+
+def mesh_of(*avals: Any) -> Any:
+    """The mesh with explicit axes that these values are sharded over, or None."""
+    for aval in avals:
+        sharding = getattr(aval, "sharding", None)
+        mesh = getattr(sharding, "mesh", None)
+        if mesh is not None and not mesh.empty and mesh.explicit_axes:
+            return mesh
+    return None
+
+
+def spec_of(aval: Any) -> tuple[Any, ...]:
+    """A value's partition spec, one entry for each dimension."""
+    sharding = getattr(aval, "sharding", None)
+    spec = tuple(getattr(sharding, "spec", ()))
+    return spec + (None,) * (len(aval.shape) - len(spec))
+
+
+def output_aval(like: Any, shape: Sequence[Any], dtype: Any, mesh: Any, spec: Sequence[Any]) -> Any:
+    """An abstract array that varies over the same manual axes as `like`."""
+    changes: dict[str, Any] = {"shape": tuple(shape), "dtype": dtype, "weak_type": False}
+    if mesh is not None:
+        changes["sharding"] = NamedSharding(mesh, PartitionSpec(*spec))
+    else:
+        rest = like.sharding.spec
+        changes["sharding"] = like.sharding.update(spec=PartitionSpec(*([None] * len(shape))))
+        del rest
+    return like.update(**changes)
+
+
+def reshard_like(value: jax.Array, aval: Any) -> jax.Array:
+    """Give a cotangent the sharding of its primal where the mesh's axes are explicit."""
+    mesh = mesh_of(aval, jax.typeof(value))
+    if mesh is None or spec_of(aval) == spec_of(jax.typeof(value)):
+        return value
+    return jax.sharding.reshard(value, NamedSharding(mesh, PartitionSpec(*spec_of(aval))))
+
+
+def with_automatic_axes(fn: Any, out_mesh: Any, out_spec: Sequence[Any]) -> Any:
+    """`fn` with explicit mesh axes left to the compiler inside, its result sharded as told."""
+    return jax.sharding.auto_axes(
+        fn, out_sharding=NamedSharding(out_mesh, PartitionSpec(*out_spec))
+    )
