@@ -1,0 +1,1 @@
+"""What a call means, from its shapes and settings alone, or why it means nothing."""

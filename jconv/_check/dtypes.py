@@ -1,0 +1,99 @@
+"""Which dtypes go together, and the dtype of each slot."""
+
+from __future__ import annotations
+
+from jconv._check.call import ARRAYS, Call
+from jconv._errors import ConvError
+
+INTEGERS = (
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int4",
+    "uint4",
+)
+
+
+def kind_of(dtype: str) -> str:
+    if dtype in ("complex64", "complex128"):
+        return "complex"
+    if dtype.startswith(("bfloat16", "float")) and dtype != "float0":
+        return "float"
+    return "int" if dtype in INTEGERS else "other"
+
+
+_WIDTH = {"float64": 8, "float32": 4, "complex64": 4, "complex128": 8, "bfloat16": 2, "float16": 2}
+
+
+def width_of(dtype: str) -> int:
+    if kind_of(dtype) == "int":
+        return int(dtype.lstrip("uint")) // 4
+    return _WIDTH.get(dtype, 1)
+
+
+def read_dtypes(call: Call) -> dict[str, str]:
+    """The dtype of each slot: the operands' own, and the output's."""
+    names = tuple(ARRAYS[call.op])
+    for name in names:
+        if kind_of(call.dtypes[name]) == "other":
+            raise _bad_dtype(call, name, "float32", "numbers")
+    first, second = names
+    have = {name: call.dtypes[name] for name in names}
+    grads = call.op in ("conv_input_grad", "conv_filter_grad")
+    if grads and kind_of(have["g"]) == "int":
+        other = first if second == "g" else second
+        wanted = have[other] if kind_of(have[other]) != "int" else "float32"
+        raise _bad_dtype(call, "g", wanted, "a floating cotangent")
+    if have[first] != have[second]:
+        kinds = {kind_of(have[first]), kind_of(have[second])}
+        g_is_wider = len(kinds) == 1 and "g" in have and call.op != "conv_transpose"
+        if g_is_wider:
+            other = first if second == "g" else second
+            g_is_wider = width_of(have["g"]) > width_of(have[other])
+        if not g_is_wider:
+            order = ["int", "float", "complex"]
+            rank = {n: (order.index(kind_of(have[n])), width_of(have[n])) for n in names}
+            narrow = second if rank[second] <= rank[first] else first
+            wide = first if narrow == second else second
+            raise _bad_dtype(call, narrow, have[wide], f"the dtype of `{wide}`")
+    out = _out_dtype(call, have)
+    slots = {slot: have[name] for name, slot in ARRAYS[call.op].items()}
+    (missing,) = {"x", "w", "y"} - set(slots)
+    return {**slots, missing: out}
+
+
+def _bad_dtype(call: Call, name: str, wanted: str, what: str) -> ConvError:
+    return ConvError(
+        f"{call.op}: `{name}` must hold {what}; it is {call.dtypes[name]}.",
+        argument=name,
+        got=call.dtypes[name],
+        expected=wanted,
+    )
+
+
+def _out_dtype(call: Call, have: dict[str, str]) -> str:
+    """`preferred_element_type`, or the dtype that the operands have in common.
+
+    A cotangent may come in a wider forward output's dtype; the result is then the operand's.
+    """
+    natural = min(have.values(), key=width_of)
+    wanted = call.preferred_element_type
+    if wanted is None:
+        return natural
+    fits = kind_of(wanted) == kind_of(natural) and width_of(wanted) >= width_of(natural)
+    if fits and kind_of(wanted) == "int":
+        fits = wanted.startswith("u") == natural.startswith("u")
+    if not fits:
+        raise ConvError(
+            f"{call.op}: `preferred_element_type` must be of the operands' kind and no narrower "
+            f"than they are: {wanted} for {natural}.",
+            argument="preferred_element_type",
+            got=wanted,
+            expected=f"{natural} or a wider dtype of the same kind",
+        )
+    return wanted

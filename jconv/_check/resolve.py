@@ -1,0 +1,159 @@
+"""From a Call to the Problem it poses, or the ConvError that says why it poses none.
+
+Only shapes, dtypes and settings are read, so the same checks serve the operations, the planner
+and the diagnosis. Sizes may be symbolic: a difference must be proved before it is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from jconv import _geometry as geometry
+from jconv._check.call import ARRAYS, LEG, Call
+from jconv._check.dtypes import read_dtypes
+from jconv._check.settings import LIMIT
+from jconv._check.sizes import SIZES
+from jconv._check.spec import Spec, read_spec
+from jconv._errors import ConvError
+from jconv._geometry import Axis, Shape, Size, max_size
+from jconv._layout import Layout
+from jconv._problem import OUTPUT, Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class Borders:
+    """What a padding mode other than zeros adds around x before a convolution without pads."""
+
+    mode: str
+    sizes: Shape
+    pads: tuple[tuple[Size, Size], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """What a valid call means."""
+
+    problem: Problem
+    layout: Layout
+    borders: Borders | None
+    pads: tuple[tuple[Size, Size], ...]
+
+    @property
+    def out_shape(self) -> Shape:
+        """The result's shape in the caller's layout."""
+        slot = OUTPUT[self.problem.leg]
+        shape = self.problem.shape(slot)
+        if slot == "x" and self.borders is not None:
+            shape = (shape[0], *self.borders.sizes, shape[-1])
+        return self.layout.caller(slot, shape)
+
+
+def resolve(call: Call) -> Resolved:
+    """Check one call and describe the leg it asks for.
+
+    Raises:
+        ConvError: naming the first thing that does not fit, and the consistent set.
+    """
+    rank = _rank(call)
+    dtypes = read_dtypes(call)
+    spec = read_spec(call, rank)
+    s, b, d, padding, mode = spec.s, spec.b, spec.d, spec.padding, spec.mode
+    if mode != "zeros" and any(factor != 1 for factor in b):
+        raise spec.wrong(
+            "padding_mode",
+            mode,
+            "'zeros' where input_dilation > 1",
+            f"`padding_mode` {mode!r} pads the undilated input, so it does not go with "
+            "`input_dilation`.",
+        )
+    n, c, f, i, k, o = SIZES[call.op](spec)
+    pads: tuple[tuple[Size, Size], ...] = tuple(
+        geometry.resolve_axis(i[a], k[a], padding[a], s=s[a], b=b[a], d=d[a])[1:]
+        for a in range(rank)
+    )
+    _check_extent(spec, i, o, pads)
+    borders, rows, lows = None, i, tuple(low for low, _ in pads)
+    if mode != "zeros":
+        _check_borders(spec, mode, i, pads)
+        borders = Borders(mode, i, pads)
+        rows = tuple(max_size(size + sum(pair), 0) for size, pair in zip(i, pads, strict=True))
+        lows = (0,) * rank
+    axes = tuple(
+        Axis(i=rows[a], k=k[a], o=o[a], s=s[a], b=b[a], d=d[a], p0=lows[a]) for a in range(rank)
+    )
+    problem = Problem(
+        leg=LEG[call.op],  # type: ignore[arg-type]
+        axes=axes,
+        n=n,
+        groups=spec.groups,
+        c=c,
+        f=f,
+        x_dtype=dtypes["x"],
+        w_dtype=dtypes["w"],
+        y_dtype=dtypes["y"],
+        precision=spec.precision,
+    )
+    return Resolved(problem, spec.layout, borders, pads)
+
+
+def _rank(call: Call) -> int:
+    names = tuple(ARRAYS[call.op])
+    first, second = (len(call.shapes[name]) for name in names)
+    if first == second and first >= 3:
+        return first - 2
+    # The filter says how many spatial axes there are; between x and g the longer one does.
+    lead = "w" if "w" in names else max(names, key=lambda name: len(call.shapes[name]))
+    other = names[0] if lead == names[1] else names[1]
+    if len(call.shapes[lead]) < 3:
+        lead, other = other, lead
+    rank = len(call.shapes[lead])
+    rank = max(len(call.shapes[lead]), 3)
+    kind = "spatial, input and output channel" if other == "w" else "batch, spatial and channel"
+    raise ConvError(
+        f"{call.op}: `{names[0]}` has {_dimensions(first)} and `{names[1]}` has "
+        f"{_dimensions(second)}; both need as many, two more than there are spatial axes.",
+        argument=other,
+        got=call.shapes[other],
+        expected=f"{rank} dimensions ({kind})",
+    )
+
+
+def _dimensions(number: int) -> str:
+    return f"{number} dimension{'' if number == 1 else 's'}"
+
+
+def _check_extent(spec: Spec, i: Shape, o: Shape, pads: Any) -> None:
+    """Sizes above XLA's own limit come of a slip, such as a number of bytes for a padding."""
+    for a in range(spec.rank):
+        for size in (i[a], o[a], i[a] + pads[a][0] + pads[a][1]):
+            if isinstance(size, int) and size > LIMIT:
+                raise spec.wrong(
+                    "padding",
+                    spec.call.padding,
+                    f"sizes of at most {LIMIT}",
+                    f"the padded input or the result has {size} rows on spatial axis {a}.",
+                )
+
+
+def _check_borders(spec: Spec, mode: str, i: Shape, pads: Any) -> None:
+    limits = {
+        "reflect": ("n - 1", 1),
+        "circular": ("n", 0),
+        "edge": ("any number, of rows that are", 0),
+    }
+    words, less = limits[mode]
+    for a, (size, pair) in enumerate(zip(i, pads, strict=True)):
+        for amount in pair:
+            if mode == "edge":
+                bad = geometry.same(size, 0) and geometry.proved(lambda v=amount: v > 0)
+            else:
+                bad = geometry.proved(lambda v=amount, n=size: (v > 0) & (v > n - less))
+            if bad:
+                raise spec.wrong(
+                    "padding",
+                    spec.call.padding,
+                    f"at most {words} rows on each side of spatial axis {a}, of size n = {size}",
+                    f"{mode} padding copies rows of x, and {amount} rows cannot be copied from "
+                    f"{size} on spatial axis {a}.",
+                )

@@ -1,0 +1,1 @@
+"""Why a call fails, and the smallest change that mends it."""
