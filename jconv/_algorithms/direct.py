@@ -1,0 +1,151 @@
+"""direct: every leg as one lax convolution. It supports everything.
+
+On CPU, and wherever sizes are symbolic, each leg is the forward convolution of its role-swapped
+axes. On GPU and TPU each backprop is the form that lax's own autodiff emits, which XLA's pattern
+matchers recognise and hand to the vendor's library.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jconv._algorithms._record import Algorithm
+from jconv._algorithms._window import swap_traps, window_sum
+from jconv._geometry import Size, product
+from jconv._problem import OPERANDS, Problem, compute_dtype, itemsize
+
+
+def _run(problem: Problem, platform: str, a: jax.Array, b: jax.Array) -> jax.Array:
+    if platform != "cpu" and problem.static and not _needs_care(problem):
+        return _lax_form(problem, a, b)
+    dtype = compute_dtype(str(a.dtype), str(b.dtype), problem.out_dtype)
+    options = {"precision": _precision(problem), "preferred_element_type": dtype}
+    a, b = a.astype(dtype), b.astype(dtype)
+    run = _LEGS[problem.leg]
+    if not problem.vmapped:
+        return run(problem, a, b, options)
+    # Both operands are batched: a loop, since as a grouped convolution XLA's CPU backend would
+    # leave its fast path, and a symbolic group count cannot be lowered at all.
+    one = problem.replace(vmapped=())
+    return lax.map(lambda operands: run(one, *operands, options), (a, b))
+
+
+def _precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
+    first, second = problem.precision
+    return lax.Precision[first], lax.Precision[second]
+
+
+def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: dict) -> jax.Array:
+    return window_sum(x, w, problem.axes, problem.groups, **options)
+
+
+def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: dict) -> jax.Array:
+    rank, groups = problem.rank, problem.groups
+    axes = tuple(axis.input_grad() for axis in problem.axes)
+    flipped = lax.rev(w, range(rank))
+    flipped = jnp.swapaxes(flipped.reshape(*w.shape[:-1], groups, problem.f), rank, rank + 2)
+    flipped = flipped.reshape(*w.shape[:-2], problem.f, groups * problem.c)
+    return window_sum(g, flipped, axes, groups, **options)
+
+
+def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: dict) -> jax.Array:
+    rank, groups = problem.rank, problem.groups
+    axes = tuple(axis.filter_grad() for axis in problem.axes)
+    # The sum runs over the batch, so it becomes the channel: x as (C, i..., G*N), g as a
+    # filter (o..., N, G*F), and the result is (C, k..., G*F).
+    lhs = x.reshape(*x.shape[:-1], groups, problem.c)
+    lhs = jnp.transpose(lhs, (rank + 2, *range(1, rank + 1), rank + 1, 0))
+    lhs = lhs.reshape(problem.c, *x.shape[1:-1], groups * problem.n)
+    rhs = jnp.moveaxis(g, 0, rank)
+    return jnp.moveaxis(window_sum(lhs, rhs, axes, groups, **options), 0, rank)
+
+
+_LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}
+
+
+def _needs_care(problem: Problem) -> bool:
+    """Whether lax's own form would crop by negative pads or might abort inside XLA."""
+    axes = problem.axes
+    if any(axis.pads[0] < 0 or axis.pads[1] < 0 for axis in axes):
+        return True
+    swapped = {
+        "conv": axes,
+        "input_grad": tuple(axis.input_grad() for axis in axes),
+        "filter_grad": tuple(axis.filter_grad() for axis in axes),
+    }[problem.leg]
+    traps = swap_traps(swapped, [axis.pads for axis in swapped])
+    return any(trap and axis.b > 1 for trap, axis in zip(traps, swapped, strict=True))
+
+
+def _lax_form(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
+    """The leg as lax's autodiff writes it; a shared leading dimension becomes groups."""
+    rank, extra = problem.rank, math.prod(problem.vmapped)
+    lhs = (0, rank + 1, *range(1, rank + 1))
+    rhs = (rank + 1, rank, *range(rank))
+
+    def conv(x: jax.Array, w: jax.Array, accumulator: jnp.dtype | None = None) -> jax.Array:
+        return lax.conv_general_dilated(
+            x,
+            w,
+            window_strides=[axis.s for axis in problem.axes],
+            padding=[axis.pads for axis in problem.axes],
+            lhs_dilation=[axis.b for axis in problem.axes],
+            rhs_dilation=[axis.d for axis in problem.axes],
+            dimension_numbers=lax.ConvDimensionNumbers(lhs, rhs, lhs),
+            feature_group_count=problem.groups * extra,
+            precision=_precision(problem),
+            preferred_element_type=accumulator,
+        )
+
+    def fold(array: jax.Array) -> jax.Array:
+        if not problem.vmapped:
+            return array
+        array = jnp.moveaxis(array, 0, -2)
+        return array.reshape(*array.shape[:-2], -1)
+
+    def unfold(array: jax.Array) -> jax.Array:
+        if not problem.vmapped:
+            return array
+        return jnp.moveaxis(array.reshape(*array.shape[:-1], extra, -1), -2, 0)
+
+    a, b = fold(a), fold(b)
+    if problem.leg == "conv" and a.dtype == b.dtype:
+        return unfold(conv(a, b, jnp.dtype(problem.out_dtype)))
+    # lax cannot transpose a convolution with a preferred element type, so where dtypes differ
+    # the operands are widened; these platforms accumulate half precision in float32 anyway.
+    names = {str(a.dtype), str(b.dtype), problem.out_dtype}
+    dtype = a.dtype if len(names) == 1 else jnp.dtype(compute_dtype(*names))
+    a, b = a.astype(dtype), b.astype(dtype)
+    if problem.leg == "conv":
+        return unfold(conv(a, b))
+    aval = jax.eval_shape(fold, jax.ShapeDtypeStruct(problem.out_shape, dtype))
+    if problem.leg == "input_grad":
+        return unfold(jax.linear_transpose(lambda x: conv(x, b), aval)(a)[0])
+    return unfold(jax.linear_transpose(lambda w: conv(a, w), aval)(b)[0])
+
+
+def _workspace(problem: Problem, platform: str) -> Size:
+    """Widened, flipped or transposed copies of the operands, and the unrounded result."""
+    names = [problem.dtype(slot) for slot in OPERANDS[problem.leg]]
+    wide = compute_dtype(*names, problem.out_dtype)
+    rearranged = {"conv": "", "input_grad": "w", "filter_grad": "xy"}[problem.leg]
+    total: Size = 0
+    for slot in OPERANDS[problem.leg]:
+        if platform == "cpu" and (problem.dtype(slot) != wide or slot in rearranged):
+            total += product(problem.shape(slot)) * itemsize(wide)
+    if wide != problem.out_dtype or problem.leg == "filter_grad":
+        total += product(problem.out_shape) * itemsize(wide)
+    return total
+
+
+DIRECT = Algorithm(
+    name="direct",
+    exact=True,
+    supports=lambda problem, platform: None,
+    workspace=_workspace,
+    run=_run,
+)
