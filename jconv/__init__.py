@@ -1,0 +1,55 @@
+"""jconv: convolution for JAX with the backward pass made explicit."""
+
+from jconv._algorithms import algorithms as algorithms
+from jconv._chain.chain import ChainPlan as ChainPlan
+from jconv._chain.chain import ChainRow as ChainRow
+from jconv._chain.chain import plan_chain as plan_chain
+from jconv._chain.restores import Restore as Restore
+from jconv._custom import custom_conv as custom_conv
+from jconv._diagnosis.diagnose import Diagnosis as Diagnosis
+from jconv._diagnosis.diagnose import diagnose as diagnose
+from jconv._errors import ConvError as ConvError
+from jconv._errors import Remedy as Remedy
+from jconv._explain import explain as explain
+from jconv._inverse import Solution as Solution
+from jconv._inverse import input_sizes as input_sizes
+from jconv._inverse import solve as solve
+from jconv._leg import Leg as Leg
+from jconv._ops import conv as conv
+from jconv._ops import conv_filter_grad as conv_filter_grad
+from jconv._ops import conv_input_grad as conv_input_grad
+from jconv._ops import conv_transpose as conv_transpose
+from jconv._plan import Plan as Plan
+from jconv._plan import plan as plan
+from jconv._plan import plan_transpose as plan_transpose
+from jconv._policy import policy as policy
+from jconv._trilinear import convs_saveable as convs_saveable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ChainPlan",
+    "ChainRow",
+    "ConvError",
+    "Diagnosis",
+    "Leg",
+    "Plan",
+    "Remedy",
+    "Restore",
+    "Solution",
+    "algorithms",
+    "conv",
+    "conv_filter_grad",
+    "conv_input_grad",
+    "conv_transpose",
+    "convs_saveable",
+    "custom_conv",
+    "diagnose",
+    "explain",
+    "input_sizes",
+    "plan",
+    "plan_chain",
+    "plan_transpose",
+    "policy",
+    "solve",
+]

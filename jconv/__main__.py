@@ -1,0 +1,7 @@
+"""python -m jconv is the jconv command."""
+
+import sys
+
+from jconv._cli import main
+
+sys.exit(main())

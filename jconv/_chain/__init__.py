@@ -1,0 +1,1 @@
+"""Whole networks, planned layer by layer."""

@@ -1,0 +1,399 @@
+"""ChainPlan: a whole network before it runs, layer by layer, from shapes alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+from jax.typing import DTypeLike
+
+from jconv import _symbols as symbols
+from jconv._chain.field import Field
+from jconv._chain.file import Lines, is_file, read_file
+from jconv._chain.layers import KINDS
+from jconv._chain.names import SizeNames
+from jconv._chain.parts import Feature, Layer, Made, Surroundings, earlier, substituted, wrong
+from jconv._chain.picture import chain_picture
+from jconv._chain.read import Options, failed_layer, read_input, read_layers, read_options
+from jconv._chain.repairs import joining_remedies
+from jconv._chain.restores import Resizing, Restore, find_restores
+from jconv._chain.table import chain_table
+from jconv._errors import ConvError, Remedy
+from jconv._geometry import Shape, Size, is_static, product
+from jconv._layout import parse_layout, spatial_names
+from jconv._plan import Plan
+from jconv._problem import itemsize
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChainRow:
+    """One layer of a planned chain.
+
+    Attributes:
+        name, kind: of the layer.
+        detail: its kernel and stride in short.
+        inputs: the layers that it reads; "x" is the network's input.
+        in_shape, out_shape: of its first input and its result.
+        receptive_field: rows of the network's input that one of its cells depends on, borders
+            apart, on each axis; the input's whole size below a global pool.
+        step: rows of the input from one cell to the next, on each axis; None below a global pool.
+        parameters: weights.
+        forward: operations of the layer itself, two for each product.
+        operations: the same with both backprops.
+        memory: bytes of its result; 0 where it is computed with the layer before it.
+    """
+
+    name: str
+    kind: str
+    detail: str
+    inputs: tuple[str, ...]
+    in_shape: Shape
+    out_shape: Shape
+    receptive_field: Shape
+    step: tuple[Fraction, ...] | None
+    parameters: Size
+    forward: Size
+    operations: Size
+    memory: Size
+
+    def to_dict(self) -> dict[str, Any]:
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ChainRow) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(repr(self.to_dict()))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChainPlan:
+    """A planned network; a value: hashable and comparable.
+
+    Attributes:
+        x_shape, y_shape: of the input and of the last layer.
+        rows: one record for each layer.
+        restores: for each layer that enlarges, how it gives an earlier layer's size back.
+        layers: as they were read.
+    """
+
+    x_shape: Shape
+    y_shape: Shape
+    rows: tuple[ChainRow, ...]
+    restores: tuple[Restore, ...]
+    plan_records: tuple[tuple[str, Plan], ...]
+    layers: tuple[Layer, ...]
+    dtype: str
+    platform: str
+    constraints: tuple[str, ...]
+    layout: str | None
+
+    @property
+    def plans(self) -> dict[str, Plan]:
+        """The Plan of each convolution, by the layer's name."""
+        return dict(self.plan_records)
+
+    @property
+    def parameters(self) -> Size:
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def forward(self) -> Size:
+        """Operations of one run."""
+        return sum(row.forward for row in self.rows)
+
+    @property
+    def operations(self) -> Size:
+        """Operations with both backprops."""
+        return sum(row.operations for row in self.rows)
+
+    @property
+    def memory(self) -> Size:
+        """Bytes of all results."""
+        return sum(row.memory for row in self.rows)
+
+    @property
+    def receptive_field(self) -> Shape:
+        return self.rows[-1].receptive_field
+
+    @property
+    def size_names(self) -> SizeNames:
+        """The names of symbolic sizes in the table, with their `legend`."""
+        rank = len(self.x_shape) - 2
+        axes = ("n", *spatial_names(rank).lower(), "c")
+        letters = parse_layout(self.layout, rank).caller("x", axes)
+        # An axis whose size is a symbol hands its name on.
+        plain = [str(size) if str(size).isidentifier() else "" for size in self.x_shape]
+        letters = [own or letter for own, letter in zip(plain, letters, strict=True)]
+        shapes = sorted((row.out_shape for row in self.rows), key=len, reverse=True)
+        named = [(letters if len(shape) == len(letters) else "nc", shape) for shape in shapes]
+        return SizeNames(self.x_shape, named, self.constraints)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in the plan, in types that JSON knows; symbolic sizes as text."""
+        return {
+            "x_shape": _plain(self.x_shape),
+            "y_shape": _plain(self.y_shape),
+            "dtype": self.dtype,
+            "platform": self.platform,
+            "layout": self.layout,
+            "constraints": list(self.constraints),
+            "layers": [
+                {"kind": layer.kind, "name": layer.name, **_plain(dict(layer.settings))}
+                for layer in self.layers
+            ],
+            "rows": [row.to_dict() for row in self.rows],
+            "restores": [restore.to_dict() for restore in self.restores],
+            "sizes": self.size_names.legend,
+            "plans": {name: plan.to_dict() for name, plan in self.plan_records},
+            "parameters": _plain(self.parameters),
+            "forward": _plain(self.forward),
+            "operations": _plain(self.operations),
+            "memory": _plain(self.memory),
+        }
+
+    def _key(self) -> str:
+        # As plans are: symbols of two scopes refuse to be compared.
+        policies = [(p.problem.policy, p.problem.precision) for _, p in self.plan_records]
+        return repr((self.to_dict(), policies))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ChainPlan) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __str__(self) -> str:
+        return chain_table(self)
+
+    def at(self, **sizes: Size) -> ChainPlan:
+        """This chain with some of its symbols given sizes.
+
+        Example:
+            >>> import jconv
+            >>> layers = [("conv", {"features": 8, "kernel": 3, "stride": 2})]
+            >>> jconv.plan_chain(("b", "h", 3), layers).at(b=1, h=9).y_shape
+            (1, 5, 8)
+        """
+        told = (
+            size for layer in self.layers for _, value in layer.settings for size in _flat(value)
+        )
+        known = symbols.symbols_in([*self.x_shape, *told])
+        unknown = sorted(set(sizes) - known)
+        if unknown:
+            expected = ", ".join(sorted(known)) or "no symbols at all"
+            why = f"plan_chain.at: there is no symbol {', '.join(unknown)} in this chain."
+            raise wrong(unknown[0], sizes[unknown[0]], expected, why)
+        left = known - set(sizes)
+        return _build(
+            symbols.substitute(self.x_shape, sizes),
+            tuple(substituted(layer, sizes) for layer in self.layers),
+            Options(
+                self.dtype,
+                self.platform,
+                tuple(fact for fact in self.constraints if _mentions(fact, left)),
+                self.layout,
+            ),
+        )
+
+    def to_svg(self) -> str:
+        """A picture: sizes, channels, and the growth of what one cell sees."""
+        return chain_picture(self)
+
+    def _repr_html_(self) -> str:
+        return f"<div style='max-width: 900px'>{self.to_svg()}</div>"
+
+
+def plan_chain(
+    x_shape: Iterable[Any] | None,
+    layers: Sequence[Any] | str | os.PathLike[str],
+    *,
+    dtype: DTypeLike | None = None,
+    platform: str | None = None,
+    constraints: Iterable[str] = (),
+    layout: str | None = None,
+) -> ChainPlan:
+    """Plan a network from shapes: sizes, receptive field, parameters, cost, layer by layer.
+
+    A layer is a dict with its `kind` and its keys, a pair (kind, keys), or the kind alone::
+
+        conv              features, kernel, stride, padding, dilation, groups (or "depthwise"),
+                          padding_mode, input_dilation, bias, precision, preferred_element_type
+        conv_transpose    features, kernel, stride, padding, dilation, groups, padding_mode, bias,
+                          precision, and one of output_padding, output_shape, like
+        max_pool, avg_pool    kernel, stride (the kernel), padding ("VALID"), dilation
+        upsample          factor, method ("nearest" or "linear")
+        pad               padding; negative ones crop
+        concat, add       with: the earlier layer to join; concat also crop=True, which cuts that
+                          layer's sizes to this one's around the centre
+        global_pool, flatten, dense (features, bias)
+        norm, batch_norm, layer_norm, group_norm, instance_norm    scale, bias
+        activation, relu, gelu, silu, sigmoid, tanh, softmax, dropout
+
+    Every layer may have a `name`, and an `input`: the earlier layer that it reads in place of the
+    one before it; "x" is the network's input. `like="down1"` gives a conv_transpose the spatial
+    size that *entered* the layer down1. Norms are taken to read the cell that they write.
+
+    Args:
+        x_shape: the input's shape, as in `plan`; None for the one in the file.
+        layers: the layers, or a TOML file that has them: its keys are these arguments' names, with
+            a [[layers]] table for each layer. Arguments given here count before the file's.
+        dtype: that of all arrays; float32 by default.
+        platform: as in `plan`.
+        constraints: facts about symbols, such as "h >= 16"; added to the file's.
+        layout: "NHWC"-like or "NCHW"-like text, of `x_shape` and all that follows.
+
+    Returns:
+        A ChainPlan: print it, compare it, read its rows.
+
+    Raises:
+        ConvError: naming the layer, its key, and what would do; for a file, the line.
+
+    Example:
+        >>> import jconv
+        >>> chain = jconv.plan_chain((1, 15, 15, 3), [
+        ...     ("conv", {"name": "down", "features": 8, "kernel": 3, "stride": 2}),
+        ...     ("conv_transpose", {"name": "up", "features": 3, "kernel": 3, "stride": 2}),
+        ... ])
+        >>> print(chain.restores[0].text)
+        up: output_padding = 0 restores down's input (15, 15); as it stands it makes (16, 16)
+    """
+    lines, facts = None, tuple(constraints)
+    if is_file(layers):
+        file = read_file(layers)  # type: ignore[arg-type]
+        layers, lines = file.layers, file.lines
+        x_shape = file.arguments.get("x_shape") if x_shape is None else x_shape
+        dtype = file.arguments.get("dtype") if dtype is None else dtype
+        platform = file.arguments.get("platform") if platform is None else platform
+        layout = file.arguments.get("layout") if layout is None else layout
+        facts = (*file.arguments.get("constraints", ()), *facts)
+    try:
+        x, scope = read_input(x_shape, facts)
+        options = read_options(len(x) - 2, dtype, platform, facts, layout)
+    except ConvError as error:
+        if lines is not None and error.argument in dict(lines.top):
+            why = f"{lines.of_key(error.argument)}: {error.message}"
+            error = wrong(error.argument, error.got, error.expected, why)
+        raise error from None
+    return _build(x, read_layers(layers, scope, lines), options, lines)
+
+
+def _build(
+    x: Shape, layers: tuple[Layer, ...], options: Options, lines: Lines | None = None
+) -> ChainPlan:
+    rank = len(x) - 2
+    parsed = parse_layout(options.layout, rank)
+    before = {"x": Feature("x", x, x, (Field(),) * rank)}
+    around = Surroundings(
+        rank, parsed, options.layout, options.dtype, options.platform, options.constraints, before
+    )
+    rows: list[ChainRow] = []
+    resized: list[Resizing] = []
+    plans: list[tuple[str, Plan]] = []
+    source = before["x"]
+    for index, layer in enumerate(layers):
+        try:
+            source = earlier(before, "input", layer.get("input", source.name))
+            made = _make(layer, source, around)
+        except ConvError as error:
+            if error.argument == "with" and layer.get("with") in before:
+                error = joining_remedies(
+                    error, layers, index, before, around, lambda changed: _try(x, changed, options)
+                )
+            raise failed_layer(error, index, layer, lines) from None
+        rows.append(_row(layer, source, made, x, around))
+        if made.plan is not None:
+            plans.append((layer.name, made.plan))
+        resized.append(
+            Resizing(
+                layer.name,
+                layer.kind,
+                around.spatial(source.shape),
+                around.spatial(made.shape),
+                made.strides,
+                layer.get("like"),
+                made.plan,
+            )
+        )
+        source = Feature(layer.name, made.shape, source.shape, made.fields)
+        before[layer.name] = source
+    chain = ChainPlan(
+        x_shape=x,
+        y_shape=source.shape,
+        rows=tuple(rows),
+        restores=(),
+        plan_records=tuple(plans),
+        layers=layers,
+        dtype=options.dtype,
+        platform=options.platform,
+        constraints=options.constraints,
+        layout=options.layout,
+    )
+    return dataclasses.replace(chain, restores=find_restores(resized, chain.size_names))
+
+
+def _make(layer: Layer, source: Feature, around: Surroundings) -> Made:
+    kind = KINDS[layer.kind]
+    if source.flat() and not kind.flat:
+        why = f"it needs spatial axes, and {source.name!r} has left none of them"
+        raise wrong("input", source.shape, f"a shape of {around.rank + 2} sizes", why)
+    made, keys = kind.make(layer, source, around), kind.optional
+    sizes = zip(around.spatial(source.shape), around.spatial(made.shape), strict=False)
+    if any(is_static(i, o) and i > 0 and o == 0 for i, o in sizes):
+        why = f"nothing is left of {source.shape}: it makes {made.shape}"
+        same = [Remedy("padding", "SAME", "pass padding='SAME'")] if "padding" in keys else []
+        raise wrong("input", source.shape, "an input as large as the kernel", why, same)
+    return made
+
+
+def _row(layer: Layer, source: Feature, made: Made, x: Shape, around: Surroundings) -> ChainRow:
+    joined = (layer.get("with"),) if layer.get("with") is not None else ()
+    seen = made.fields
+    return ChainRow(
+        name=layer.name,
+        kind=layer.kind,
+        detail=made.detail,
+        inputs=(source.name, *joined),
+        in_shape=source.shape,
+        out_shape=made.shape,
+        receptive_field=around.spatial(x) if seen is None else tuple(f.size for f in seen),
+        step=None if seen is None else tuple(f.step for f in seen),
+        parameters=made.parameters,
+        forward=made.forward,
+        operations=made.forward + made.backward,
+        memory=product(made.shape) * itemsize(around.dtype) if made.stored else 0,
+    )
+
+
+def _try(x: Shape, layers: tuple[Layer, ...], options: Options) -> bool:
+    """Whether these layers can be planned."""
+    try:
+        _build(x, layers, options)
+    except ConvError:
+        return False
+    return True
+
+
+def _mentions(fact: str, names: set[str]) -> bool:
+    return bool(set(re.findall(r"[A-Za-z_]\w*", fact)) & names)
+
+
+def _flat(value: Any) -> Iterable[Any]:
+    if not isinstance(value, tuple):
+        return [value] if hasattr(value, "scope") else []
+    return [size for entry in value for size in _flat(entry)]
+
+
+def _plain(value: Any) -> Any:
+    """Nested tuples as lists, whole fractions as ints, symbolic sizes as text."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Fraction) and value.denominator == 1:
+        return int(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

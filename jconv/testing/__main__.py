@@ -1,0 +1,55 @@
+"""python -m jconv.testing soak: random convolutions in child processes, against the oracle."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+
+from jconv.testing._soak import OPS, run_block, soak
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 1 if a process died, raised an error or computed a wrong value."""
+    parser = argparse.ArgumentParser(prog="python -m jconv.testing", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="soak")
+    one = commands.add_parser("soak", help="random configurations, exactly against the oracle")
+    one.add_argument("--configurations", type=int, metavar="N", help="how many to run")
+    one.add_argument("--minutes", type=float, metavar="N", help="for how long to run")
+    one.add_argument("--seed", type=int, default=0, help="of the random configurations")
+    one.add_argument("--first", type=int, default=0, metavar="N", help="the first one's number")
+    one.add_argument("--ops", default=",".join(OPS), help=f"of {','.join(OPS)}")
+    block = commands.add_parser("block")
+    block.add_argument("log")
+    options = parser.parse_args(arguments)
+    if options.command == "block":
+        _leave_no_core()
+        with open(options.log, "w", encoding="utf-8") as log:
+            run_block(sys.stdin.read(), log)
+        return 0
+    names = options.ops.split(",")
+    if unknown := set(names) - set(OPS):
+        parser.error(f"--ops: {', '.join(sorted(unknown))}: not among {', '.join(OPS)}")
+    if options.configurations is None and options.minutes is None:
+        parser.error("tell --configurations or --minutes")
+    figures = soak(
+        options.configurations,
+        minutes=options.minutes,
+        seed=options.seed,
+        first=options.first,
+        names=names,
+        say=lambda line: print(line, flush=True),
+    )
+    return 0 if figures.ok else 1
+
+
+def _leave_no_core() -> None:
+    with contextlib.suppress(ImportError):  # the module exists on Unix alone
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
