@@ -1,0 +1,47 @@
+"""The set of public names: whoever adds or takes one away does it here too."""
+
+from __future__ import annotations
+
+import jconv
+
+PUBLIC = {
+    "ChainPlan",
+    "ChainRow",
+    "ConvError",
+    "Diagnosis",
+    "Leg",
+    "Plan",
+    "Remedy",
+    "Restore",
+    "Solution",
+    "algorithms",
+    "conv",
+    "conv_filter_grad",
+    "conv_input_grad",
+    "conv_transpose",
+    "convs_saveable",
+    "custom_conv",
+    "diagnose",
+    "explain",
+    "input_sizes",
+    "plan",
+    "plan_chain",
+    "plan_transpose",
+    "policy",
+    "solve",
+}
+
+
+def test_public_names() -> None:
+    assert set(jconv.__all__) == PUBLIC
+    assert list(jconv.__all__) == sorted(jconv.__all__)
+
+
+def test_public_names_are_there() -> None:
+    assert [name for name in jconv.__all__ if not hasattr(jconv, name)] == []
+
+
+def test_nothing_else_looks_public() -> None:
+    modules = {"compat", "testing"}
+    visible = {name for name in vars(jconv) if not name.startswith("_")}
+    assert visible - modules == PUBLIC
