@@ -3,36 +3,80 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+
+import jax
 
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._problem import Problem
 
+LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The chosen algorithm, and why each of the others was not."""
+    """The chosen algorithm, its predicted seconds, and why each of the others was not chosen."""
 
     algorithm: Algorithm
+    cost: float
     rejected: dict[str, str]
 
 
 def choose(problem: Problem, platform: str) -> Choice:
     """The algorithm for one leg on one platform under the problem's policy."""
-    supported: list[Algorithm] = []
+    # Symbols of two scopes refuse to be compared, as a cache would have to.
+    return (_choose_once if problem.static else _choose)(problem, platform)
+
+
+def _choose(problem: Problem, platform: str) -> Choice:
+    costs: dict[str, float] = {}
     rejected: dict[str, str] = {}
-    exact_only = problem.policy == "exact" or "HIGHEST" in problem.precision
+    planner = Planner(platform)
     for algorithm in REGISTRY:
-        reason = algorithm.supports(problem, platform)
-        if reason is None and exact_only and not algorithm.exact:
-            reason = "forms other products than the definition, which this policy excludes"
+        reason = excluded(algorithm, problem, platform)
         if reason is None:
-            supported.append(algorithm)
+            costs[algorithm.name] = algorithm.cost(problem, planner)
         else:
             rejected[algorithm.name] = reason
-    named = BY_NAME.get(problem.policy)
-    chosen = named if named in supported else supported[-1]
-    assert chosen is not None
-    for algorithm in supported:
-        if algorithm is not chosen:
-            rejected[algorithm.name] = f"{chosen.name} is preferred here"
-    return Choice(chosen, rejected)
+    chosen = problem.policy if problem.policy in costs else min(costs, key=costs.__getitem__)
+    for name, cost in costs.items():
+        if name != chosen:
+            rejected[name] = _comparison(cost, costs[chosen], chosen)
+    return Choice(BY_NAME[chosen], costs[chosen], rejected)
+
+
+_choose_once = functools.lru_cache(maxsize=4096)(_choose)
+
+
+def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | None:
+    """Why an algorithm may not run a problem, or None; `direct` always may."""
+    reason = algorithm.supports(problem, platform)
+    if reason is not None or algorithm.name == "direct":
+        return reason
+    if not algorithm.exact and (problem.policy == "exact" or "HIGHEST" in problem.precision):
+        return "forms other products than the definition, which this policy or precision excludes"
+    if algorithm.error > LARGEST_ERROR and problem.policy != algorithm.name:
+        return f"its error is up to {algorithm.error:g} times direct's"
+    limit, needed = problem.workspace, algorithm.workspace(problem, platform)
+    if limit is not None and needed > limit:
+        return f"needs {needed} bytes of workspace, over the limit of {limit}"
+    return None
+
+
+def _comparison(cost: float, best: float, chosen: str) -> str:
+    if cost < best:
+        return f"{chosen} was asked for"
+    return f"predicted to take {cost / best:.2g} times as long as {chosen}" if best else "no better"
+
+
+@dataclasses.dataclass(frozen=True)
+class Planner:
+    """The planner as algorithms see it."""
+
+    platform: str
+
+    def cost(self, problem: Problem) -> float:
+        return choose(problem, self.platform).cost
+
+    def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
+        return choose(problem, self.platform).algorithm.run(problem, self, a, b)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from jconv import _jax
-from jconv._planner import choose
+from jconv._planner import Planner, choose
 from jconv._problem import LEG_OF, LEGS, OPERANDS, OUTPUT, Leg, Problem, Slot
 
 
@@ -46,7 +46,8 @@ def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> 
         return jnp.zeros(problem.out_shape, problem.out_dtype)
     algorithm = choose(problem, platform).algorithm
     with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
-        return algorithm.run(problem, platform, a, b).astype(problem.out_dtype)
+        result = algorithm.run(problem, Planner(platform), a, b)
+        return result.astype(problem.out_dtype)
 
 
 # --- the primitives -----------------------------------------------------------------------

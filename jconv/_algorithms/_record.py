@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol
 
 import jax
 
 from jconv._geometry import Size
 from jconv._problem import Problem
+
+
+class Planner(Protocol):
+    """What an algorithm may ask of the planner: to take over a simpler problem made of its own."""
+
+    platform: str
+
+    def cost(self, problem: Problem) -> float: ...
+
+    def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,15 +30,21 @@ class Algorithm:
         name: what policies, plans and profilers call it.
         exact: whether it forms the products of the index equation and no others, so that it
             differs from any other exact algorithm only in the order of the sum.
-        supports: None, or the reason why this problem is not for it.
+        error: root-mean-square error against float64, at most this multiple of direct's.
+        supports: None, or the reason why this problem is not for it. Asked first: the other
+            functions see only problems that it passed.
+        cost: predicted seconds on the processor that the constants were fitted on; only
+            comparisons between algorithms mean anything.
         workspace: bytes of temporaries that a run makes beside operands and result.
-        run: (problem, platform, a, b) -> the leg's output, in the output slot's shape; `a` and
+        run: (problem, planner, a, b) -> the leg's output, in the output slot's shape; `a` and
             `b` are the leg's operands in the dtypes of their slots, and the result may come in
             any dtype that holds it: the caller rounds it once.
     """
 
     name: str
     exact: bool
+    error: float
     supports: Callable[[Problem, str], str | None]
+    cost: Callable[[Problem, Planner], float]
     workspace: Callable[[Problem, str], Size]
-    run: Callable[[Problem, str, jax.Array, jax.Array], jax.Array]
+    run: Callable[[Problem, Planner, jax.Array, jax.Array], jax.Array]

@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._algorithms._record import Algorithm
+from jconv._algorithms._record import Algorithm, Planner
 from jconv._algorithms._window import swap_traps, window_sum
 from jconv._geometry import Size, product
 from jconv._problem import OPERANDS, Problem, compute_dtype, itemsize
 
 
-def _run(problem: Problem, platform: str, a: jax.Array, b: jax.Array) -> jax.Array:
-    if platform != "cpu" and problem.static and not _needs_care(problem):
+def _run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
+    if planner.platform != "cpu" and problem.static and not _needs_care(problem):
         return _lax_form(problem, a, b)
     dtype = compute_dtype(str(a.dtype), str(b.dtype), problem.out_dtype)
     options = {"precision": _precision(problem), "preferred_element_type": dtype}
@@ -145,7 +145,9 @@ def _workspace(problem: Problem, platform: str) -> Size:
 DIRECT = Algorithm(
     name="direct",
     exact=True,
+    error=1.0,
     supports=lambda problem, platform: None,
+    cost=lambda problem, planner: 2e-9 * problem.multiplications if problem.static else 0.0,
     workspace=_workspace,
     run=_run,
 )
