@@ -6,10 +6,12 @@ import dataclasses
 import functools
 
 import jax
+from jax import lax
 
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._problem import Problem
 
+MARGIN = 1.15  # by which the others must be predicted to beat direct, whose time is known best
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
 
 
@@ -29,6 +31,8 @@ def choose(problem: Problem, platform: str) -> Choice:
 
 
 def _choose(problem: Problem, platform: str) -> Choice:
+    if problem.vmapped and platform == "cpu":
+        problem = problem.replace(vmapped=())  # as Planner.run does
     costs: dict[str, float] = {}
     rejected: dict[str, str] = {}
     planner = Planner(platform)
@@ -38,11 +42,16 @@ def _choose(problem: Problem, platform: str) -> Choice:
             costs[algorithm.name] = algorithm.cost(problem, planner)
         else:
             rejected[algorithm.name] = reason
-    chosen = problem.policy if problem.policy in costs else min(costs, key=costs.__getitem__)
+    chosen = problem.policy if problem.policy in costs else _cheapest(costs)
     for name, cost in costs.items():
         if name != chosen:
             rejected[name] = _comparison(cost, costs[chosen], chosen)
     return Choice(BY_NAME[chosen], costs[chosen], rejected)
+
+
+def _cheapest(costs: dict[str, float]) -> str:
+    best = min(costs, key=costs.__getitem__)
+    return best if costs[best] * MARGIN < costs["direct"] else "direct"
 
 
 _choose_once = functools.lru_cache(maxsize=4096)(_choose)
@@ -64,8 +73,10 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
 
 
 def _comparison(cost: float, best: float, chosen: str) -> str:
-    if cost < best:
+    if cost < best and chosen != "direct":
         return f"{chosen} was asked for"
+    if cost < best:
+        return "predicted to be no faster than direct by a margin that would be sure"
     return f"predicted to take {cost / best:.2g} times as long as {chosen}" if best else "no better"
 
 
@@ -79,4 +90,11 @@ class Planner:
         return choose(problem, self.platform).cost
 
     def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
-        return choose(problem, self.platform).algorithm.run(problem, self, a, b)
+        if problem.vmapped and self.platform == "cpu":
+            # Both operands are batched: a loop. As a grouped convolution XLA's CPU backend would
+            # leave its fast path, and a symbolic group count cannot be lowered at all.
+            one = problem.replace(vmapped=())
+            return lax.map(lambda operands: self.run(one, *operands), (a, b))
+        algorithm = choose(problem, self.platform).algorithm
+        with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
+            return algorithm.run(problem, self, a, b)

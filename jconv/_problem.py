@@ -87,6 +87,11 @@ class Problem:
         return self.dtype(OUTPUT[self.leg])
 
     @property
+    def wide_dtype(self) -> str:
+        """The dtype that the leg computes in."""
+        return compute_dtype(*(self.dtype(slot) for slot in OPERANDS[self.leg]), self.out_dtype)
+
+    @property
     def rank(self) -> int:
         return len(self.axes)
 

@@ -44,10 +44,17 @@ def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> 
     """What a leg lowers to: no autodiff happens in here any more."""
     if problem.empty:
         return jnp.zeros(problem.out_shape, problem.out_dtype)
-    algorithm = choose(problem, platform).algorithm
-    with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
-        result = algorithm.run(problem, Planner(platform), a, b)
-        return result.astype(problem.out_dtype)
+    if platform == "cpu" and choose(problem, platform).algorithm.name != "direct":
+        return _shared(a, b, problem=problem, platform=platform)
+    return _run(a, b, problem=problem, platform=platform)
+
+
+def _run(a: jax.Array, b: jax.Array, *, problem: Problem, platform: str) -> jax.Array:
+    return Planner(platform).run(problem, a, b).astype(problem.out_dtype)
+
+
+# What is unrolled compiles slowly, so a network's equal convolutions share one computation.
+_shared = _jax.kept_apart(jax.jit(_run, static_argnames=("problem", "platform")))
 
 
 # --- the primitives -----------------------------------------------------------------------

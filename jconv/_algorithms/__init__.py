@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from jconv._algorithms._record import Algorithm as Algorithm
 from jconv._algorithms.direct import DIRECT
+from jconv._algorithms.gemm import GEMM
+from jconv._algorithms.grouped import GROUPED
+from jconv._algorithms.phase import PHASE
+from jconv._algorithms.space_to_batch import SPACE_TO_BATCH
+from jconv._algorithms.taps import TAPS
+from jconv._algorithms.winograd import WINOGRAD
 
-# In order of preference among equals; `direct` supports everything and stands last.
-REGISTRY: tuple[Algorithm, ...] = (DIRECT,)
+REGISTRY: tuple[Algorithm, ...] = (
+    DIRECT,
+    GEMM,
+    TAPS,
+    GROUPED,
+    PHASE,
+    SPACE_TO_BATCH,
+    WINOGRAD,
+)
 BY_NAME: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in REGISTRY}
 
 

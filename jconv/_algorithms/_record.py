@@ -15,7 +15,8 @@ from jconv._problem import Problem
 class Planner(Protocol):
     """What an algorithm may ask of the planner: to take over a simpler problem made of its own."""
 
-    platform: str
+    @property
+    def platform(self) -> str: ...
 
     def cost(self, problem: Problem) -> float: ...
 
@@ -48,3 +49,14 @@ class Algorithm:
     cost: Callable[[Problem, Planner], float]
     workspace: Callable[[Problem, str], Size]
     run: Callable[[Problem, Planner, jax.Array, jax.Array], jax.Array]
+
+
+def static_on_cpu(problem: Problem, platform: str) -> str | None:
+    """The reason that every formulation made for CPU has in common."""
+    if platform != "cpu":
+        return "was not measured on this platform"
+    if problem.empty:
+        return "is for sums that have terms"
+    if problem.vmapped:
+        return "takes one convolution at a time"
+    return None if problem.static else "is for sizes that are numbers"

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._geometry import Axis, Size, is_static, max_size, span
+from jconv._jax import UNPADDED_IS_SLOW
 
 
 def window_sum(
@@ -71,6 +72,8 @@ def _static(
     shift = [trap and axis.b > 1 for trap, axis in zip(traps, axes, strict=True)]
     if all(shift):  # nothing is left to swap
         shift = [False] * len(axes)
+    if UNPADDED_IS_SLOW and 1 <= len(axes) <= 3 and not any(map(sum, pads)) and axes[0].b == 1:
+        shift[0] = True
     pads = [
         (low + s if moved else low, high)
         for (low, high), s, moved in zip(pads, strides, shift, strict=True)

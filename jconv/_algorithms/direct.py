@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jconv._algorithms import _cost
 from jconv._algorithms._record import Algorithm, Planner
 from jconv._algorithms._window import swap_traps, window_sum
 from jconv._geometry import Size, product
@@ -142,12 +143,26 @@ def _workspace(problem: Problem, platform: str) -> Size:
     return total
 
 
+def _cost_of(problem: Problem, planner: Planner) -> float:
+    if planner.platform != "cpu" or not problem.static or problem.empty:
+        return 0.0  # nothing else is measured there, or supports symbols
+    if problem.leg == "input_grad":
+        axes = tuple(axis.input_grad() for axis in problem.axes)
+        seconds = _cost.convolution(problem, axes, problem.f, problem.c)
+    elif problem.leg == "filter_grad":
+        axes = tuple(axis.filter_grad() for axis in problem.axes)
+        seconds = _cost.convolution(problem, axes, problem.n, problem.f)
+    else:
+        seconds = _cost.convolution(problem, problem.axes, problem.c, problem.f)
+    return seconds + _cost.moved(problem, _cost.operands(problem)) + _cost.kernels(3)
+
+
 DIRECT = Algorithm(
     name="direct",
     exact=True,
     error=1.0,
     supports=lambda problem, platform: None,
-    cost=lambda problem, planner: 2e-9 * problem.multiplications if problem.static else 0.0,
+    cost=_cost_of,
     workspace=_workspace,
     run=_run,
 )

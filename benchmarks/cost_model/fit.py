@@ -1,0 +1,158 @@
+"""Fit the cost model's constants to measurements, and see how it does on families it never saw.
+
+    python benchmarks/cost_model/fit.py measurements.csv [--write report.md]
+
+A prediction is judged by what it is for: the time of the algorithm that it chooses, against that
+of the fastest one measured (regret) and against direct's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import least_squares
+from shapes import SHAPES
+
+import jconv
+from jconv._algorithms import BY_NAME, _cost, winograd
+from jconv._planner import Planner, _choose_once
+from jconv._problem import Problem
+
+SIMPLE = ("direct", "gemm", "taps", "winograd2", "winograd4")  # the rest are made of these
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    family: str
+    name: str
+    label: str
+    problem: Problem
+    seconds: float
+
+
+def read(path: str) -> list[Row]:
+    problems = {
+        name: jconv.plan(x, w, platform="cpu", **keywords).problem
+        for _, name, x, w, keywords in SHAPES
+    }
+    with open(path, newline="") as file:
+        return [
+            Row(
+                row["family"],
+                f"{row['name']} {row['leg']}",
+                row["algorithm"],
+                problems[row["name"]].replace(leg=row["leg"]),
+                float(row["seconds"]),
+            )
+            for row in csv.DictReader(file)
+            if row["name"] in problems
+        ]
+
+
+def predict(row: Row) -> float:
+    if row.label.startswith("winograd"):
+        return winograd.seconds(row.problem, int(row.label[-1]))
+    return BY_NAME[row.label].cost(row.problem, Planner("cpu"))
+
+
+def use(constants: _cost.Constants) -> None:
+    _cost.CONSTANTS = constants
+    _choose_once.cache_clear()
+
+
+def fit(rows: list[Row]) -> _cost.Constants:
+    start = _cost.Constants()
+    names = [field.name for field in dataclasses.fields(start)]
+    simple = [row for row in rows if row.label in SIMPLE]
+    measured = np.log([row.seconds for row in simple])
+    origin = np.log([getattr(start, name) for name in names])
+
+    def constants(at: np.ndarray) -> _cost.Constants:
+        return _cost.Constants(**dict(zip(names, map(float, np.exp(at)), strict=True)))
+
+    def residuals(at: np.ndarray) -> np.ndarray:
+        use(constants(at))
+        off = np.log([predict(row) for row in simple]) - measured
+        return np.concatenate([off, 0.2 * (at - origin)])  # what no shape decides stays put
+
+    return constants(least_squares(residuals, origin, loss="soft_l1", f_scale=0.3).x)
+
+
+def regrets(rows: list[Row]) -> dict[str, tuple[float, float]]:
+    """For each leg of each shape: the choice's time over the best one's, and over direct's."""
+    legs: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        legs[row.name].append(row)
+    found = {}
+    for name, candidates in legs.items():
+        chosen = min(candidates, key=predict)
+        best = min(row.seconds for row in candidates)
+        direct = next(row.seconds for row in candidates if row.label == "direct")
+        found[f"{name} -> {chosen.label}"] = (chosen.seconds / best, chosen.seconds / direct)
+    return found
+
+
+def mean(values) -> float:
+    values = list(values)
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def summary(title: str, found: dict[str, tuple[float, float]]) -> str:
+    over = [regret for regret, _ in found.values()]
+    direct = [ratio for _, ratio in found.values()]
+    return (
+        f"| {title} | {len(found)} | {mean(over):.3f} | {max(over):.2f} | {mean(direct):.3f} "
+        f"| {max(direct):.2f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("measurements")
+    parser.add_argument("--write", type=Path, help="a Markdown report")
+    parser.add_argument("--quick", action="store_true", help="without leaving families out")
+    arguments = parser.parse_args()
+    rows = read(arguments.measurements)
+    heading = [
+        "| family | legs | regret | worst regret | of direct's time | worst of direct's |",
+        "|---|---|---|---|---|---|",
+    ]
+    use(_cost.Constants())
+    lines = [
+        "Constants as they stand in the code:",
+        "",
+        *heading,
+        summary("all", regrets(rows)),
+        "",
+    ]
+    best = fit(rows)
+    use(best)
+    found = regrets(rows)
+    lines += ["Fitted to all of the measurements:", "", *heading, summary("all", found), ""]
+    if not arguments.quick:
+        lines += ["Each family judged by a fit to the others:", "", *heading]
+        for family in dict.fromkeys(row.family for row in rows):
+            use(fit([row for row in rows if row.family != family]))
+            lines.append(summary(family, regrets([row for row in rows if row.family == family])))
+        use(best)
+    worst = sorted(found.items(), key=lambda item: -item[1][0])[:25]
+    lines += ["", "The choices that cost most (regret, of direct's time):", ""]
+    lines += [f"    {regret:5.2f} {ratio:5.2f}  {name}" for name, (regret, ratio) in worst]
+    lines += ["", "Constants:", ""]
+    lines += [
+        f"    {name}: float = {value:.3g}" for name, value in dataclasses.asdict(best).items()
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if arguments.write:
+        arguments.write.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Time every algorithm on a spread of shapes: what the cost model's constants are fitted to.
+
+    python benchmarks/cost_model/measure.py measurements.csv
+
+Each row is one algorithm on one leg of one shape: the median of interleaved rounds, in seconds,
+and the time that compiling it took. Every result is compared with direct's first.
+"""
+
+from __future__ import annotations
+
+import csv
+import ctypes
+import functools
+import statistics
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from shapes import SHAPES
+
+import jconv
+from jconv._algorithms import REGISTRY, winograd
+from jconv._algorithms.winograd import tile_sizes as sizes
+from jconv._planner import Planner
+from jconv._problem import LEGS, OPERANDS, Problem
+
+ROUNDS, BUDGET = 3, 0.05  # seconds for all rounds of one candidate
+SLOW = 1.0  # seconds: what takes longer is timed once
+
+FIELDS = ("family", "name", "leg", "algorithm", "seconds", "compile_seconds")
+
+
+def settle_allocator() -> None:
+    """Free one large block, so that glibc keeps its thresholds where they end up anyway."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    libc.free(libc.malloc(ctypes.c_size_t(32 * 2**20 - 2**16)))
+
+
+def candidates(problem: Problem):
+    """(label, problem) for every algorithm that supports the leg; tiles of both sizes."""
+    for algorithm in REGISTRY:
+        if algorithm.supports(problem, "cpu") is None:
+            yield algorithm.name, problem.replace(policy=algorithm.name)
+
+
+def compiled(problem: Problem, operands):
+    start = time.perf_counter()
+    run = jax.jit(functools.partial(Planner("cpu").run, problem)).lower(*operands).compile()
+    return run, time.perf_counter() - start
+
+
+def measure(problem: Problem):
+    rng = np.random.default_rng(0)
+    shapes = [problem.shape(slot) for slot in OPERANDS[problem.leg]]
+    operands = [jnp.asarray(rng.standard_normal(s), "float32") for s in shapes]
+    runs, compiles, expected = {}, {}, None
+    for label, each in candidates(problem):
+        if label == "winograd":
+            for m in sizes(problem):
+                winograd.choose_outputs = lambda problem, m=m: m
+                runs[f"winograd{m}"], compiles[f"winograd{m}"] = compiled(each, operands)
+        else:
+            runs[label], compiles[label] = compiled(each, operands)
+    times = {label: [] for label in runs}
+    counts = {}
+    for label, run in runs.items():
+        got = np.asarray(run(*operands))
+        expected = got if expected is None else expected
+        error = np.abs(got - expected).max() / np.abs(expected).max()
+        assert error < 1e-4, (label, problem, error)
+        start = time.perf_counter()
+        run(*operands).block_until_ready()
+        once = time.perf_counter() - start
+        counts[label] = max(1, min(20, int(BUDGET / ROUNDS / once)))
+        if once > SLOW:
+            times[label], counts[label] = [once], 0
+    for _ in range(ROUNDS):
+        for label, run in runs.items():
+            for _ in range(counts[label]):
+                start = time.perf_counter()
+                run(*operands).block_until_ready()
+                times[label].append(time.perf_counter() - start)
+    return {label: (statistics.median(values), compiles[label]) for label, values in times.items()}
+
+
+def main() -> None:
+    settle_allocator()
+    with open(sys.argv[1], "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(FIELDS)
+        for at, (family, name, x, w, keywords) in enumerate(SHAPES):
+            problem = jconv.plan(x, w, platform="cpu", **keywords).problem
+            for leg in LEGS:
+                results = measure(problem.replace(leg=leg))
+                for label, (seconds, compiling) in results.items():
+                    writer.writerow(
+                        [family, name, leg, label, f"{seconds:.3e}", f"{compiling:.2f}"]
+                    )
+            file.flush()
+            print(f"{at + 1}/{len(SHAPES)} {name}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The shapes that the cost model is fitted to: (family, name, x, w, keywords).
+
+Families are what the fit leaves out one at a time, to see how it does on shapes unlike those
+that it knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Shape = tuple[str, str, tuple[int, ...], tuple[int, ...], dict[str, Any]]
+
+
+def _square(
+    family: str, rows: list[tuple[int, ...]], rank: int = 2, **keywords: Any
+) -> list[Shape]:
+    """Rows of (batch, size, channels in, channels out, kernel)."""
+    shapes = []
+    for n, size, c, f, k in rows:
+        name = f"{family}-{n}x{size}-{c}-{f}-k{k}"
+        settings = {key: value(c) if callable(value) else value for key, value in keywords.items()}
+        inner = c // settings.get("groups", 1)
+        shapes.append((family, name, (n, *[size] * rank, c), (*[k] * rank, inner, f), settings))
+    return shapes
+
+
+SHAPES: list[Shape] = [
+    *_square(
+        "dense",
+        [
+            (8, 56, 64, 64, 3),
+            (8, 28, 128, 128, 3),
+            (8, 14, 256, 256, 3),
+            (8, 7, 512, 512, 3),
+            (2, 56, 32, 32, 3),
+            (1, 28, 64, 96, 3),
+            (32, 14, 48, 48, 3),
+            (16, 32, 16, 16, 3),
+            (4, 112, 24, 32, 3),
+            (1, 14, 512, 512, 3),
+            (64, 8, 64, 64, 3),
+            (4, 40, 80, 40, 3),
+            (8, 20, 8, 8, 3),
+            (2, 9, 320, 320, 3),
+            (8, 64, 3, 16, 3),
+            (4, 96, 12, 12, 3),
+        ],
+    ),
+    *_square(
+        "large",
+        [
+            (8, 28, 32, 64, 5),
+            (4, 14, 96, 96, 5),
+            (2, 32, 24, 24, 7),
+            (64, 28, 1, 32, 5),
+            (4, 20, 64, 64, 7),
+            (8, 32, 3, 32, 5),
+            (2, 56, 48, 48, 5),
+            (4, 24, 16, 32, 4),
+        ],
+    ),
+    *_square(
+        "strided",
+        [
+            (8, 56, 128, 128, 3),
+            (8, 28, 256, 256, 3),
+            (4, 32, 64, 128, 4),
+            (8, 64, 16, 32, 3),
+            (2, 14, 512, 512, 3),
+            (8, 32, 32, 32, 5),
+            (4, 112, 24, 24, 3),
+            (16, 16, 64, 64, 4),
+        ],
+        stride=2,
+    ),
+    *_square(
+        "stem",
+        [
+            (8, 224, 3, 64, 7),
+            (4, 128, 3, 32, 3),
+            (16, 64, 3, 32, 5),
+            (2, 224, 4, 24, 3),
+        ],
+        stride=2,
+    ),
+    *_square(
+        "pointwise",
+        [
+            (8, 56, 64, 256, 1),
+            (8, 28, 256, 64, 1),
+            (4, 14, 1024, 256, 1),
+            (16, 7, 320, 1280, 1),
+            (2, 112, 16, 96, 1),
+            (8, 20, 24, 24, 1),
+            (1, 7, 512, 512, 1),
+        ],
+    ),
+    *_square(
+        "pointwise-strided",
+        [
+            (8, 56, 256, 512, 1),
+            (4, 28, 128, 256, 1),
+            (8, 14, 512, 64, 1),
+        ],
+        stride=2,
+    ),
+    *_square(
+        "patches",
+        [
+            (8, 224, 3, 384, 16),
+            (8, 56, 96, 192, 16),
+        ],
+        stride=16,
+    ),
+    *_square(
+        "patches",
+        [
+            (8, 56, 96, 192, 2),
+            (4, 32, 64, 64, 2),
+            (8, 14, 256, 256, 2),
+        ],
+        stride=2,
+    ),
+    *_square(
+        "depthwise",
+        [
+            (8, 56, 128, 128, 3),
+            (8, 28, 192, 192, 7),
+            (2, 112, 32, 32, 3),
+            (16, 14, 384, 384, 5),
+            (1, 28, 96, 192, 3),
+            (8, 7, 768, 768, 7),
+            (32, 10, 64, 64, 3),
+        ],
+        groups=lambda c: c,
+    ),
+    *_square(
+        "depthwise-strided",
+        [
+            (8, 56, 128, 128, 3),
+            (4, 112, 96, 96, 3),
+            (8, 28, 144, 144, 5),
+        ],
+        groups=lambda c: c,
+        stride=2,
+    ),
+    *_square(
+        "grouped",
+        [
+            (8, 28, 256, 256, 3),
+            (4, 14, 512, 512, 3),
+            (8, 28, 64, 128, 3),
+        ],
+        groups=lambda c: c // 8,
+    ),
+    *_square("grouped", [(8, 28, 128, 128, 3), (2, 56, 64, 64, 5), (4, 28, 96, 96, 1)], groups=2),
+    *_square("grouped", [(8, 56, 128, 128, 3)], groups=16, stride=2),
+    *_square(
+        "dilated",
+        [
+            (8, 28, 256, 256, 3),
+            (2, 56, 64, 64, 3),
+            (4, 32, 32, 32, 5),
+        ],
+        dilation=2,
+    ),
+    *_square("dilated", [(2, 64, 64, 64, 3)], dilation=4),
+    *_square(
+        "line",
+        [
+            (8, 1024, 64, 64, 3),
+            (16, 256, 128, 128, 5),
+            (4, 4096, 16, 16, 9),
+            (8, 512, 96, 96, 1),
+        ],
+        rank=1,
+    ),
+    *_square("line", [(8, 1024, 32, 64, 4)], rank=1, stride=2),
+    *_square("line", [(4, 2048, 32, 32, 2)], rank=1, dilation=16, padding="CAUSAL"),
+    *_square("volume", [(2, 16, 32, 32, 3), (1, 32, 16, 16, 3), (2, 12, 64, 64, 2)], rank=3),
+    *_square("volume", [(2, 16, 32, 64, 3), (2, 16, 32, 32, 2)], rank=3, stride=2),
+]

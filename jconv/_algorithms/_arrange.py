@@ -1,0 +1,101 @@
+"""How every CPU formulation sees a leg: as windows over x, or as a sum over them.
+
+`conv` and `input_grad` are both the forward convolution of some x and w on some axes (the
+latter of g and the flipped filter, the roles of stride and input dilation exchanged);
+`filter_grad` sums over the windows instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jconv._geometry import Axis
+from jconv._problem import Problem, itemsize
+
+
+def window_axes(problem: Problem) -> tuple[Axis, ...]:
+    """The axes of the forward convolution that a leg is (of conv itself, for a filter grad)."""
+    if problem.leg == "input_grad":
+        return tuple(axis.input_grad() for axis in problem.axes)
+    return problem.axes
+
+
+def channels(problem: Problem) -> tuple[int, int]:
+    """Channels of a group that the windows read, and that they make."""
+    c, f = problem.c, problem.f
+    return (f, c) if problem.leg == "input_grad" else (c, f)
+
+
+def widen(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    dtype = problem.wide_dtype
+    return a.astype(dtype), b.astype(dtype)
+
+
+def part_of(problem: Problem, **changes: Any) -> Problem:
+    """A simpler problem that is a part of this one, on widened operands."""
+    wide = problem.wide_dtype
+    if not may_transform(problem) and problem.policy == "auto":
+        changes["policy"] = "exact"
+    return problem.replace(x_dtype=wide, w_dtype=wide, y_dtype=wide, **changes)
+
+
+def may_transform(problem: Problem) -> bool:
+    """Whether the rounding of transformed operands is no worse than what the dtypes bring.
+
+    float32 throughout, where the policy judges it, or a result that is rounded to half precision.
+    """
+    if problem.wide_dtype != "float32":
+        return False
+    return itemsize(problem.out_dtype) < 4 or {
+        problem.x_dtype,
+        problem.w_dtype,
+        problem.y_dtype,
+    } == {"float32"}
+
+
+def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
+    first, second = problem.precision
+    return lax.Precision[first], lax.Precision[second]
+
+
+TEMPORARIES = 1 << 23  # bytes that a chunk of the batch may take
+
+
+def in_chunks(
+    fn: Callable[..., Any], arrays: tuple[jax.Array, ...], size: int, *, total: bool = False
+) -> Any:
+    """fn over chunks of the leading dimension, joined again or (`total`) added up.
+
+    Temporaries then stay in cache: XLA's CPU runtime takes fresh pages for large ones on every
+    call, and page faults cost more than the arithmetic.
+    """
+    n = arrays[0].shape[0]
+    if size >= n:
+        return fn(*arrays)
+    whole = n // size * size
+    blocks = tuple(a[:whole].reshape(n // size, size, *a.shape[1:]) for a in arrays)
+    rest = fn(*(a[whole:] for a in arrays)) if whole < n else None
+    if total:
+        shape = jax.eval_shape(fn, *(block[0] for block in blocks))
+        start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape) if rest is None else rest
+        step = lambda sum_, block: (jax.tree.map(jnp.add, sum_, fn(*block)), None)  # noqa: E731
+        return lax.scan(step, start, blocks)[0]
+    made = lax.map(lambda block: fn(*block), blocks)
+    made = made.reshape(whole, *made.shape[2:])
+    return made if rest is None else lax.concatenate([made, rest], 0)
+
+
+def interleave(phases: list[jax.Array], dim: int) -> jax.Array:
+    """Rows of the phases in turn, along one dimension.
+
+    Joined along the flattened last dimension, where a join copies whole runs of memory.
+    """
+    shape = phases[0].shape
+    flat = [p.reshape(*shape[: dim + 1], -1) for p in lax.optimization_barrier(phases)]
+    joined = lax.concatenate(flat, dim + 1)
+    return joined.reshape(*shape[:dim], len(phases) * shape[dim], *shape[dim + 1 :])

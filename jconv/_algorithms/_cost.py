@@ -1,0 +1,113 @@
+"""Predicted seconds on a CPU: what every algorithm's cost is made of.
+
+Four mechanisms explain the times: matrix products, XLA's own convolution, fused sums of slices,
+and memory moved; and each kernel has a price of its own, to call and to compile. The constants
+are fitted to measurements (benchmarks/cost_model) on one machine. Only comparisons mean
+anything, and those carry over to machines of another speed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from jconv._geometry import Axis, product
+from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class Constants:
+    """What the fit determines; rates a second, and the sizes at which half of one is reached."""
+
+    dot: float = 1.31e11  # operations of a matrix product with no short side
+    dot_rows: float = 3.58
+    dot_inner: float = 12.7
+    dot_columns: float = 7.94
+    conv: float = 1.35e11  # operations of XLA's convolution with many channels
+    conv_inner: float = 36.9  # products to a window
+    conv_columns: float = 9.41
+    conv_taps: float = 4.87  # of the filter, in its backprop
+    volume: float = 0.199  # on three axes, of the rate on fewer
+    dilated: float = 1.05e11  # the same with input dilation
+    dilated_holes: float = 74.3
+    scalar: float = 8.38e8  # the same with groups, for each channel of a group
+    loops: float = 7.86e8  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 3.57e10  # terms of a fused sum of slices
+    fused_pairs: float = 5.11e9  # the same where both factors are slices
+    bandwidth: float = 1.68e10  # bytes
+    call: float = 1.4e-7  # seconds for a kernel
+    wide: float = 0.5  # a float64's rate, of a float32's
+
+
+COMPILE = 0.01  # seconds to compile a kernel
+RUNS = 1e4  # over which a compilation pays
+
+CONSTANTS = Constants()
+
+
+def _share(size: float, half: float) -> float:
+    return size / (size + half)
+
+
+def dot(problem: Problem, rows: float, inner: float, columns: float) -> float:
+    """A matrix product of (rows, inner) and (inner, columns)."""
+    c = CONSTANTS
+    rate = c.dot * _share(rows, c.dot_rows) * _share(inner, c.dot_inner)
+    return 2 * rows * inner * columns / (rate * _share(columns, c.dot_columns) * _width(problem))
+
+
+def fused(problem: Problem, terms: float) -> float:
+    """A sum of slices with so many terms in all."""
+    return terms / (CONSTANTS.fused * _width(problem))
+
+
+def fused_pairs(problem: Problem, terms: float) -> float:
+    return terms / (CONSTANTS.fused_pairs * _width(problem))
+
+
+def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: float) -> float:
+    """XLA's own convolution on these axes, so many channels to a window's tap and made."""
+    c = CONSTANTS
+    operations = 2 * problem.multiplications
+    holes = product([axis.b for axis in axes])
+    backprop = problem.leg == "filter_grad"
+    if problem.wide_dtype != "float32" or len(axes) > 3 or (len(axes) == 3 and holes > 1):
+        return operations / c.loops
+    if problem.groups > 1:
+        return operations * holes / (c.scalar * (problem.f if backprop else inner))
+    taps = product([axis.o if backprop else axis.k for axis in axes])
+    rate = c.conv * _share(columns, c.conv_columns)
+    if backprop:
+        rate *= _share(taps, c.conv_taps)
+    else:
+        rate *= _share(inner * taps, c.conv_inner)
+    if holes > 1:
+        rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
+    return operations / (rate * (c.volume if len(axes) == 3 else 1))
+
+
+def moved(problem: Problem, elements: float) -> float:
+    return elements * itemsize(problem.wide_dtype) / CONSTANTS.bandwidth
+
+
+def kernels(count: float, calls: float = 1.0) -> float:
+    """So many kernels, each called so many times."""
+    return count * (calls * CONSTANTS.call + COMPILE / RUNS)
+
+
+def _width(problem: Problem) -> float:
+    return CONSTANTS.wide if itemsize(problem.wide_dtype) == 8 else 1.0
+
+
+def operands(problem: Problem) -> float:
+    """Elements read and written, once each."""
+    slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
+    return sum(product(problem.shape(slot)) for slot in slots)
+
+
+def widened(problem: Problem) -> int:
+    """Bytes of operands and result in the dtype computed in, where that is not their own."""
+    slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
+    wide = problem.wide_dtype
+    copies = [product(problem.shape(s)) for s in slots if problem.dtype(s) != wide]
+    return sum(copies) * itemsize(wide)

@@ -1,0 +1,144 @@
+"""Tiles: one axis of a convolution cut into equal pieces, each computed with few products.
+
+On a tile of one axis the trilinear form is a small tensor, T[i, k, o] = 1 where the index
+equation holds. Written as a sum of n products of linear forms (Toom and Cook; Winograd)::
+
+    T[i, k, o] = sum over p of  X[p, i] * W[p, k] * Y[p, o]
+
+it takes n multiplications of transformed operands in place of o*k. Whichever slot is the
+output, the other two are transformed, multiplied point by point, and brought back by the
+transpose of the third factor: one decomposition serves every leg.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from fractions import Fraction
+
+Matrix = tuple[tuple[float, ...], ...]
+
+# Interpolation points, beside infinity. Two thirds and three halves round less than 1 and 2.
+_FINITE = (Fraction(0), Fraction(1), Fraction(-1))
+_WIDE = (Fraction(0), Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))
+MOST_POINTS = len(_WIDE) + 1  # with more, the error exceeds eight times direct's
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A decomposition of one axis; each factor has a row for every product.
+
+    Attributes:
+        x, w, y: the factors X, W and Y.
+        step: rows of x from one tile to the next.
+    """
+
+    x: Matrix
+    w: Matrix
+    y: Matrix
+    step: int
+
+    @property
+    def products(self) -> int:
+        return len(self.x)
+
+    @property
+    def rows(self) -> int:
+        """Rows of x that a tile reads."""
+        return len(self.x[0])
+
+    @property
+    def outputs(self) -> int:
+        return len(self.y[0])
+
+
+@functools.lru_cache(maxsize=512)
+def tile(k: int, m: int, s: int = 1, b: int = 1) -> Tile:
+    """Tiles of m outputs for each residue: stride s or input dilation b may be above 1.
+
+    With stride s, tap k = s*q + c reads the rows s*(o + q) + c: each residue c is a convolution
+    of its own, and their outputs add up. With input dilation b, the outputs o = b*j + c use
+    only the taps k = b*q + (-c mod b), at rows j + q + (c > 0).
+    """
+    blocks: list[tuple[Matrix, Matrix, Matrix]] = []
+    rows = s * (m - 1) + k if b == 1 else m + -(-(k - 1) // b)
+    for c in range(s * b):
+        if b == 1:
+            taps, first, outputs = list(range(c, k, s)), c, list(range(m))
+        else:
+            taps, first, outputs = list(range(-c % b, k, b)), int(c > 0), range(c, b * m, b)
+        # A long run of taps is cut so that no block needs more points than are accurate.
+        longest = max(MOST_POINTS + 1 - m, 1)
+        pieces = -(-len(taps) // longest)
+        size = -(-len(taps) // pieces) if pieces else 1
+        for start in range(0, len(taps), size):
+            piece = taps[start : start + size]
+            x, w, y = _toom(len(piece), m)
+            read = [first + s * (start + row) for row in range(len(piece) + m - 1)]
+            blocks.append(
+                (_spread(x, read, rows), _spread(w, piece, k), _spread(y, outputs, b * m))
+            )
+    x, w, y = (sum((block[slot] for block in blocks), ()) for slot in range(3))
+    return Tile(x, w, y, step=s * m)
+
+
+def _spread(matrix: Matrix, columns, width: int) -> Matrix:
+    """The columns of a factor put where its indices lie in the tile."""
+    spread = []
+    for row in matrix:
+        wide = [0.0] * width
+        for column, value in zip(columns, row, strict=True):
+            wide[column] = value
+        spread.append(tuple(wide))
+    return tuple(spread)
+
+
+def _toom(taps: int, outputs: int) -> tuple[Matrix, Matrix, Matrix]:
+    """The factors of y[o] = sum over k of x[o+k]*w[k] for one tile of stride 1.
+
+    The transpose of a polynomial product: evaluate two polynomials at n-1 points and at
+    infinity, multiply, interpolate. X is the interpolation's transpose, W and Y are evaluations.
+    """
+    if taps == 1 or outputs == 1:  # nothing to save
+        count = max(taps, outputs)
+        unit = [[float(p == q) for q in range(count)] for p in range(count)]
+        ones = [[1.0]] * count
+        return (
+            _matrix(unit),
+            _matrix(unit if taps > 1 else ones),
+            _matrix(unit if outputs > 1 else ones),
+        )
+    n = taps + outputs - 1
+    points = (_FINITE if n - 1 <= len(_FINITE) else _WIDE)[: n - 1]
+    x, w, y = [], [], []
+    for p in points:
+        others = [q for q in points if q != p]
+        scale = _product(p - q for q in others)
+        x.append(_from_roots(others, n))
+        w.append([p**k / scale for k in range(taps)])
+        y.append([p**o for o in range(outputs)])
+    x.append(_from_roots(points, n))
+    w.append([Fraction(k == taps - 1) for k in range(taps)])
+    y.append([Fraction(o == outputs - 1) for o in range(outputs)])
+    return _matrix(x), _matrix(w), _matrix(y)
+
+
+def _product(factors) -> Fraction:
+    result = Fraction(1)
+    for factor in factors:
+        result *= factor
+    return result
+
+
+def _from_roots(roots, width: int) -> list[Fraction]:
+    """Coefficients of the monic polynomial with these roots, lowest power first."""
+    coefficients = [Fraction(1)]
+    for root in roots:
+        up = [Fraction(0), *coefficients]
+        down = [-root * c for c in coefficients] + [Fraction(0)]
+        coefficients = [a + b for a, b in zip(up, down, strict=True)]
+    return coefficients + [Fraction(0)] * (width - len(coefficients))
+
+
+def _matrix(rows) -> Matrix:
+    return tuple(tuple(float(value) for value in row) for row in rows)

@@ -1,0 +1,105 @@
+"""grouped: neighbouring groups merged into blocks, each block a convolution without groups.
+
+XLA's CPU backend runs grouped convolutions and their backprops orders of magnitude slower than
+dense ones. A block's filter holds its groups on the diagonal and zeros elsewhere; the products
+with those zeros cost less than a convolution over too few channels would. Where only the
+definition's own products are wanted, a block is a single group.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jconv._algorithms import _cost
+from jconv._algorithms._arrange import part_of, widen
+from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._problem import OPERANDS, Problem, itemsize
+
+CHANNELS = 16  # that a block should have, on its narrower side
+BLOCKS = 64  # more would take long to compile
+
+
+def blocks_of(problem: Problem) -> int:
+    """How many blocks the groups are merged into."""
+    if problem.policy == "exact" or "HIGHEST" in problem.precision:
+        return problem.groups
+    narrow = min(problem.c, problem.f)
+    sizes = [m for m in range(1, problem.groups + 1) if problem.groups % m == 0]
+    fitting = [m for m in sizes if m * narrow >= CHANNELS and problem.groups // m <= BLOCKS]
+    return problem.groups // (fitting[0] if fitting else sizes[-1])
+
+
+def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
+    a, b = widen(problem, a, b)
+    count = blocks_of(problem)
+    block = block_problem(problem)
+    operands = [
+        _filters(problem, array, count) if slot == "w" else _split(array, count)
+        for slot, array in zip(OPERANDS[problem.leg], (a, b), strict=True)
+    ]
+    parts = [planner.run(block, *pair) for pair in zip(*operands, strict=True)]
+    if problem.leg == "filter_grad":
+        parts = [_diagonal(problem, part, problem.groups // count) for part in parts]
+    return lax.concatenate(parts, parts[0].ndim - 1)
+
+
+def block_problem(problem: Problem) -> Problem:
+    merged = problem.groups // blocks_of(problem)
+    return part_of(problem, groups=1, c=problem.c * merged, f=problem.f * merged)
+
+
+def _split(array: jax.Array, count: int) -> list[jax.Array]:
+    return jnp.split(array, count, axis=-1)
+
+
+def _filters(problem: Problem, w: jax.Array, count: int) -> list[jax.Array]:
+    """w (k..., C, G*F) as a block-diagonal filter (k..., m*C, m*F) for each block."""
+    merged = problem.groups // count
+    filters = []
+    for block in _split(w, count):
+        rows = []
+        for at, part in enumerate(_split(block, merged)):
+            edges = [(0, 0, 0)] * (w.ndim - 1)
+            before, after = at * problem.f, (merged - 1 - at) * problem.f
+            rows.append(lax.pad(part, jnp.zeros((), w.dtype), [*edges, (before, after, 0)]))
+        filters.append(lax.optimization_barrier(lax.concatenate(rows, w.ndim - 2)))
+    return filters
+
+
+def _diagonal(problem: Problem, w: jax.Array, merged: int) -> jax.Array:
+    """The blocks on the diagonal of (k..., m*C, m*F), side by side: (k..., C, m*F)."""
+    parts = [
+        lax.slice_in_dim(row, at * problem.f, (at + 1) * problem.f, axis=-1)
+        for at, row in enumerate(jnp.split(w, merged, axis=-2))
+    ]
+    return lax.concatenate(parts, w.ndim - 1)
+
+
+def supports(problem: Problem, platform: str) -> str | None:
+    if reason := static_on_cpu(problem, platform):
+        return reason
+    return "there are no groups to merge" if problem.groups == 1 else None
+
+
+def cost(problem: Problem, planner: Planner) -> float:
+    count = blocks_of(problem)
+    blocks = count * planner.cost(block_problem(problem))
+    return blocks + _cost.moved(problem, 2 * _cost.operands(problem)) + _cost.kernels(4 * count)
+
+
+def workspace(problem: Problem, platform: str) -> int:
+    """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
+    return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
+
+
+GROUPED = Algorithm(
+    name="grouped",
+    exact=True,
+    error=2.0,
+    supports=supports,
+    cost=cost,
+    workspace=workspace,
+    run=run,
+)

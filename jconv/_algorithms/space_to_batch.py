@@ -1,0 +1,115 @@
+"""space_to_batch: filter dilation d as a dense filter on each of d interleaved pictures.
+
+At stride 1 an output o reads only rows of its own residue modulo d, so the residues are as
+many separate pictures: moved into the batch they leave a convolution without dilation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jconv._algorithms import _cost
+from jconv._algorithms._arrange import part_of, widen
+from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._window import resize
+from jconv._geometry import Axis
+from jconv._problem import OPERANDS, OUTPUT, Problem, Slot, itemsize
+
+
+def dense(problem: Problem) -> Problem:
+    """The convolution that every picture goes through, all pictures in its batch."""
+    axes = []
+    for axis in problem.axes:
+        # o + d*k = i + p0: with o = d*u + c on both sides, rows u + k of x moved down by p0.
+        o = -(-axis.o // axis.d)
+        axes.append(Axis(i=o + axis.k - 1, k=axis.k, o=o))
+    pictures = math.prod(axis.d for axis in problem.axes)
+    return part_of(problem, axes=tuple(axes), n=problem.n * pictures)
+
+
+def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
+    part = dense(problem)
+    operands = [
+        array if slot == "w" else _to_pictures(problem, part, slot, array)
+        for slot, array in zip(OPERANDS[problem.leg], widen(problem, a, b), strict=True)
+    ]
+    result = planner.run(part, *operands)
+    slot = OUTPUT[problem.leg]
+    return result if slot == "w" else _from_pictures(problem, part, slot, result)
+
+
+def _sizes(problem: Problem, part: Problem, slot: Slot):
+    """For each axis: dilation, rows of a picture, rows of the whole, and its low padding."""
+    for axis, small in zip(problem.axes, part.axes, strict=True):
+        if slot == "x":
+            yield axis.d, small.i, axis.i, axis.p0
+        else:
+            yield axis.d, small.o, axis.o, 0
+
+
+def _to_pictures(problem: Problem, part: Problem, slot: Slot, array: jax.Array) -> jax.Array:
+    shape = [problem.n]
+    for dim, (d, rows, _, low) in enumerate(_sizes(problem, part, slot), start=1):
+        array = resize(array, dim, low, rows * d)
+        shape += [rows, d]
+    rank, channels = problem.rank, array.shape[-1]
+    array = array.reshape(*shape, channels)
+    # (N, r1, d1, r2, d2, ..., C) to (N, d1, d2, ..., r1, r2, ..., C)
+    order = [0, *range(2, 2 * rank + 1, 2), *range(1, 2 * rank, 2), 2 * rank + 1]
+    array = jnp.transpose(array, order)
+    return array.reshape(part.n, *(r for _, r, _, _ in _sizes(problem, part, slot)), channels)
+
+
+def _from_pictures(problem: Problem, part: Problem, slot: Slot, array: jax.Array) -> jax.Array:
+    sizes = list(_sizes(problem, part, slot))
+    rank, channels = problem.rank, array.shape[-1]
+    array = array.reshape(
+        problem.n, *(d for d, *_ in sizes), *(r for _, r, _, _ in sizes), channels
+    )
+    order = [0]
+    for dim in range(rank):
+        order += [1 + rank + dim, 1 + dim]
+    array = jnp.transpose(array, [*order, 2 * rank + 1])
+    array = array.reshape(problem.n, *(d * r for d, r, _, _ in sizes), channels)
+    for dim, (_, _, size, low) in enumerate(sizes, start=1):
+        array = resize(array, dim, -low, size)
+    return array
+
+
+def supports(problem: Problem, platform: str) -> str | None:
+    if reason := static_on_cpu(problem, platform):
+        return reason
+    if all(axis.d == 1 for axis in problem.axes):
+        return "there is no filter dilation"
+    if any(axis.s > 1 or axis.b > 1 for axis in problem.axes):
+        return "is for stride 1"
+    return None
+
+
+def cost(problem: Problem, planner: Planner) -> float:
+    part = dense(problem)
+    pictures = [math.prod(part.shape(slot)) for slot in _pictured(problem)]
+    return planner.cost(part) + _cost.moved(problem, 4 * sum(pictures)) + _cost.kernels(6)
+
+
+def _pictured(problem: Problem) -> list[Slot]:
+    return [s for s in (*OPERANDS[problem.leg], OUTPUT[problem.leg]) if s != "w"]
+
+
+def workspace(problem: Problem, platform: str) -> int:
+    """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
+    return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
+
+
+SPACE_TO_BATCH = Algorithm(
+    name="space_to_batch",
+    exact=True,
+    error=2.0,
+    supports=supports,
+    cost=cost,
+    workspace=workspace,
+    run=run,
+)

@@ -1,0 +1,105 @@
+"""Every algorithm, wherever it supports a leg, gives what direct gives.
+
+Exact algorithms to the last bit, on small integers; the others on integers within a few units
+of float32's precision, and within the error that their record states.
+"""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jconv
+from jconv._algorithms import BY_NAME, REGISTRY
+from jconv._planner import Planner, choose
+from jconv._problem import LEGS, OPERANDS, Problem
+from jconv.testing import CASES
+
+OTHERS = [algorithm.name for algorithm in REGISTRY if algorithm.name != "direct"]
+
+
+@functools.cache
+def problems() -> dict[str, Problem]:
+    """The distinct problems behind the table of cases, by the name of the first."""
+    seen: dict[Problem, str] = {}
+    for case in CASES:
+        problem = jconv.plan(case.x_shape, case.w_shape, platform="cpu", **case.kwargs).problem
+        if not problem.empty:
+            seen.setdefault(problem, case.name)
+    return {name: problem for problem, name in seen.items()}
+
+
+def supported(name: str) -> list[Problem]:
+    return [
+        problem.replace(leg=leg)
+        for problem in problems().values()
+        for leg in LEGS
+        if BY_NAME[name].supports(problem.replace(leg=leg), "cpu") is None
+    ]
+
+
+def draw(problem: Problem, dtype: str = "float32") -> list[jax.Array]:
+    rng = np.random.default_rng(0)
+    shapes = [problem.shape(slot) for slot in OPERANDS[problem.leg]]
+    return [jnp.asarray(rng.integers(-4, 5, shape), dtype) for shape in shapes]
+
+
+def program(name: str, problem: Problem):
+    problem = problem.replace(policy=name)
+    assert choose(problem, "cpu").algorithm.name == name
+    return jax.jit(functools.partial(Planner("cpu").run, problem))
+
+
+def run(name: str, problem: Problem, *operands: jax.Array) -> np.ndarray:
+    return np.asarray(program(name, problem)(*operands))
+
+
+def check(name: str, problem: Problem) -> None:
+    operands = draw(problem)
+    got, expected = run(name, problem, *operands), run("direct", problem, *operands)
+    assert got.shape == expected.shape
+    if BY_NAME[name].exact:
+        np.testing.assert_array_equal(got, expected)
+    else:
+        np.testing.assert_allclose(
+            got, expected, rtol=0, atol=2e-5 * np.abs(expected).max(initial=1)
+        )
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_equals_direct(name):
+    cases = supported(name)
+    assert len(cases) > 10
+    for problem in cases[::7]:
+        check(name, problem)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_equals_direct_on_every_case(name):
+    for problem in supported(name):
+        check(name, problem)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_slow_form_reaches_the_compiler(name):
+    """No batch groups, no input dilation, and every convolution channels-last."""
+    for problem in supported(name)[::11]:
+        text = program(name, problem).lower(*draw(problem)).as_text()
+        for line in text.splitlines():
+            if "stablehlo.convolution" not in line:
+                continue
+            spatial = ", ".join(str(at) for at in range(problem.rank))
+            assert f"[b, {spatial}, f]x[{spatial}, i, o]->[b, {spatial}, f]" in line
+            assert "batch_group_count = 1" in line
+            assert problem.groups > 1 or "feature_group_count = 1" in line
+            dilation = re.search(r"lhs_dilate = \[([\d, ]*)\]", line)
+            assert dilation is None or set(dilation[1].split(", ")) == {"1"}
+
+
+def test_the_search_for_slow_forms_can_find_one():
+    problem = problems()["remainder-1"].replace(leg="input_grad")
+    assert "lhs_dilate" in program("direct", problem).lower(*draw(problem)).as_text()
