@@ -45,6 +45,9 @@ def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> 
     if problem.empty:
         return jnp.zeros(problem.out_shape, problem.out_dtype)
     algorithm = choose(problem, platform).algorithm
+    if problem.leg == "filter_grad":  # its sum runs over the rows that both operands have
+        first = len(problem.vmapped) + 1
+        a, b = _jax.gather((a, b), range(first, first + problem.rank))
     with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
         return algorithm.run(problem, platform, a, b).astype(problem.out_dtype)
 
@@ -73,9 +76,12 @@ def _out_aval(a: Any, b: Any, *, problem: Problem) -> Any:
                 if letter != "." and not (letter == "C" and problem.groups > 1):
                     sources[letter] = sources.get(letter) or entry
     spec: list[Any] = []
+    used: set[str] = set()
     for letter in _slot_letters(problem, OUTPUT[problem.leg]):
         entry = sources.get(letter)
-        spec.append(None if entry in spec else entry)
+        names = set(entry if isinstance(entry, tuple) else (entry,)) - {None}
+        spec.append(None if names & used else entry)  # a mesh axis shards one dimension
+        used |= names
     like = a if _jax.mesh_of(b) is None else b
     return _jax.output_aval(like, problem.out_shape, jnp.dtype(problem.out_dtype), mesh, spec)
 
