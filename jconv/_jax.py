@@ -35,6 +35,14 @@ HOOKS = _interpreter_hooks()
 make_user_context = jax.make_user_context
 
 
+def default_platform() -> str:
+    """The name under which the default backend's lowering rules are registered."""
+    name = jax.default_backend()
+    if name != "gpu":
+        return name
+    return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"
+
+
 def varying_axes(aval: Any) -> frozenset[str]:
     """The manual mesh axes over which a value varies inside shard_map."""
     manual = getattr(aval, "mat", None)

@@ -76,10 +76,10 @@ def _out_aval(a: Any, b: Any, *, problem: Problem) -> Any:
                 if letter != "." and not (letter == "C" and problem.groups > 1):
                     sources[letter] = sources.get(letter) or entry
     spec: list[Any] = []
-    used: set[str] = set()
+    used: set[Any] = set()
     for letter in _slot_letters(problem, OUTPUT[problem.leg]):
         entry = sources.get(letter)
-        names = set(entry if isinstance(entry, tuple) else (entry,)) - {None}
+        names: set[Any] = set(entry if isinstance(entry, tuple) else (entry,)) - {None}
         spec.append(None if names & used else entry)  # a mesh axis shards one dimension
         used |= names
     like = a if _jax.mesh_of(b) is None else b
@@ -202,7 +202,7 @@ def _primitives_host(hooks: Any) -> tuple[Any, tuple[Any, ...]]:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _custom_vjp_host(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
-    return _compute(problem, a, b, platform=jax.default_backend())
+    return _compute(problem, a, b, platform=_jax.default_platform())
 
 
 def _custom_fwd(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, Any]:
