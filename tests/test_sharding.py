@@ -154,7 +154,14 @@ SQUARE_EXPECTED = quantities(W, SQUARE, plain_conv)
 
 @pytest.mark.parametrize(
     "spec",
-    [("a", "b"), (None, "a"), (None, None, "b"), (None, "a", "b"), (None, ("a", "b")), (("a", "b"),)],
+    [
+        ("a", "b"),
+        (None, "a"),
+        (None, None, "b"),
+        (None, "a", "b"),
+        (None, ("a", "b")),
+        (("a", "b"),),
+    ],
     ids=str,
 )
 def test_spatially_sharded_input(plane, spec):
