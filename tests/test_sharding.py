@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from plain import integers, lax_conv
+from plain import integers, lax_conv, operations
 
 import jconv
 
@@ -133,6 +133,36 @@ def test_shard_map_explicit_backprops_and_custom_conv(mesh):
     custom = jconv.custom_conv(**SETTINGS)
     mapped = jax.shard_map(lambda w, x: lax.psum(loss(w, x, custom), "data"), **specs)
     np.testing.assert_array_equal(jax.jit(jax.grad(mapped))(w, x), EXPECTED["filter"])
+
+
+# Every operation ------------------------------------------------------------------------------
+
+OPERATIONS = operations((8, 7, 6, 4), (3, 3, 2, 6), {**SETTINGS})
+SPLIT = {"conv": (0,), "conv_input_grad": (0,), "conv_filter_grad": (0, 1), "conv_transpose": (0,)}
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_every_operation_on_a_sharded_batch(mesh, op):
+    """Value, gradients and second gradients, the operands that have a batch sharded along it."""
+    ours, plain, operands = OPERATIONS[op]
+
+    def all_of(f, a, b):
+        def square(a, b):
+            return jnp.sum(f(a, b) ** 2)
+
+        def slope(a, b):
+            return sum(map(jnp.sum, jax.grad(square, (0, 1))(a, b)))
+
+        return f(a, b), jax.grad(square, (0, 1))(a, b), jax.grad(slope, (0, 1))(a, b)
+
+    put_there = [
+        put(mesh, operand, *(["data"] if n in SPLIT[op] else []))
+        for n, operand in enumerate(operands)
+    ]
+    got = jax.jit(all_of, static_argnums=0)(ours, *put_there)
+    want = all_of(plain, *operands)
+    for have, expected in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_array_equal(have, expected)
 
 
 # Meshes of two axes ---------------------------------------------------------------------------
