@@ -9,6 +9,7 @@ import argparse
 import ast
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 import jconv
 from jconv._doctor import examine
 from jconv._errors import ConvError
+from jconv._symbols import read_constraints
 from jconv._table import table
 
 FINE, PROBLEM, MISUSE = 0, 1, 2
@@ -25,7 +27,7 @@ FINE, PROBLEM, MISUSE = 0, 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         return options.run(options)
     except ConvError as error:
@@ -36,6 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"jconv: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return MISUSE
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """--padding -1,2 as --padding=-1,2: argparse takes a value that begins so for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if re.match(r"-\d", argument) and joined and re.fullmatch(r"--[a-z-]+", joined[-1]):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 # --- reading the command line -------------------------------------------------------------
@@ -81,6 +94,14 @@ def sizes(text: str) -> dict[str, int]:
         return {name.strip(): int(size) for name, size in (p.split("=") for p in text.split(","))}
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} does not read like h=224,w=224") from None
+
+
+def constraint(text: str) -> str:
+    """h >= 7."""
+    try:
+        return read_constraints("--constraint", (text,))[0]
+    except ConvError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -151,7 +172,9 @@ def _add_plan(commands: Any, name: str) -> None:
     _settings(command)
     command.add_argument("--dtype", default="float32")
     command.add_argument("--platform", choices=["cpu", "cuda", "rocm", "tpu"])
-    command.add_argument("--constraint", action="append", default=[], metavar="'h >= 7'")
+    command.add_argument(
+        "--constraint", type=constraint, action="append", default=[], metavar="'h >= 7'"
+    )
     command.add_argument("--at", type=sizes, metavar="h=224,w=224", help="give symbols sizes")
     command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it")
 

@@ -53,6 +53,14 @@ def kept_apart(fn: Any) -> Any:
     return call
 
 
+def default_platform() -> str:
+    """The name under which the default backend's lowering rules are registered."""
+    name = jax.default_backend()
+    if name != "gpu":
+        return name
+    return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"
+
+
 def varying_axes(aval: Any) -> frozenset[str]:
     """The manual mesh axes over which a value varies inside shard_map."""
     manual = getattr(aval, "mat", None)
@@ -97,9 +105,7 @@ def output_aval(like: Any, shape: Sequence[Any], dtype: Any, mesh: Any, spec: Se
     if mesh is not None:
         changes["sharding"] = NamedSharding(mesh, PartitionSpec(*spec))
     else:
-        rest = like.sharding.spec
         changes["sharding"] = like.sharding.update(spec=PartitionSpec(*([None] * len(shape))))
-        del rest
     return like.update(**changes)
 
 
@@ -114,5 +120,35 @@ def reshard_like(value: jax.Array, aval: Any) -> jax.Array:
 def with_automatic_axes(fn: Any, out_mesh: Any, out_spec: Sequence[Any]) -> Any:
     """`fn` with explicit mesh axes left to the compiler inside, its result sharded as told."""
     return jax.sharding.auto_axes(
-        fn, out_sharding=NamedSharding(out_mesh, PartitionSpec(*out_spec))
+        fn,
+        axes=out_mesh.explicit_axes,
+        out_sharding=NamedSharding(out_mesh, PartitionSpec(*out_spec)),
     )
+
+
+def unsharded(value: jax.Array, dims: Sequence[int]) -> jax.Array:
+    """`value` whole along `dims`, where explicit mesh axes shard them: slices of it then are."""
+    aval = jax.typeof(value)
+    mesh, spec = mesh_of(aval), spec_of(aval)
+    whole = tuple(None if dim in dims else entry for dim, entry in enumerate(spec))
+    if mesh is None or whole == spec:
+        return value
+    return jax.sharding.reshard(value, NamedSharding(mesh, PartitionSpec(*whole)))
+
+
+def gather(values: Sequence[jax.Array], dims: Sequence[int]) -> list[jax.Array]:
+    """The values whole along `dims` on every device, other dimensions sharded as they are.
+
+    Where a dimension that a convolution sums over is sharded in both operands, XLA's partitioner
+    adds up all devices, those that hold copies too: the sum is too large by their number. Only
+    a mesh of two axes or more has copies, and those that shardings leave to the compiler cannot
+    be told while tracing.
+    """
+    meshes = [jax.typeof(value).sharding.mesh for value in values]
+    mesh = next((m for m in meshes if not m.empty), jax.sharding.get_abstract_mesh())
+    if not mesh.auto_axes or sum(size > 1 for size in mesh.shape.values()) < 2:
+        return list(values)
+    free = PartitionSpec.UNCONSTRAINED
+    spec = PartitionSpec(*(None if dim in dims else free for dim in range(values[0].ndim)))
+    sharding = NamedSharding(mesh, spec)
+    return [jax.lax.with_sharding_constraint(value, sharding) for value in values]

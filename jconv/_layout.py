@@ -48,9 +48,13 @@ class LayoutError(ValueError):
 _NAMES = {1: "W", 2: "HW", 3: "DHW"}
 
 
+_LETTERS = "ABEFGJKLMPQRSTUVXYZDHW"
+MOST_AXES = len(_LETTERS)
+
+
 def spatial_names(rank: int) -> str:
     """One letter for each spatial axis: W, HW, DHW, then letters that are not taken."""
-    return _NAMES.get(rank) or "ABEFGJKLMPQRSTUVXYZ"[:rank]
+    return _NAMES.get(rank) or _LETTERS[:rank]
 
 
 @functools.lru_cache(maxsize=256)

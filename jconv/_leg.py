@@ -5,7 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from jconv import _jax
+from jconv._check.dtypes import kind_of
+from jconv._errors import ConvError, Remedy, show
 from jconv._geometry import Size, product
+from jconv._ops import read_dtype
 from jconv._planner import choose
 from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 
@@ -40,6 +44,41 @@ class Leg:
             "workspace_bytes": plain(self.workspace_bytes),
             "rejected": self.rejected,
         }
+
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+def read_platform(op: str, value: Any) -> str:
+    """A platform's name; that of the default backend for none."""
+    if value is None:
+        return _jax.default_platform()
+    if isinstance(value, str) and value in PLATFORMS:
+        return value
+    likely = "cuda" if str(value) == "gpu" else None
+    raise ConvError(
+        f"{op}: `platform` has no choice {show(value)}.",
+        argument="platform",
+        got=value,
+        expected=" or ".join(map(repr, PLATFORMS)),
+        remedies=[Remedy("platform", likely, f"pass platform={likely!r}")]
+        if likely
+        else [Remedy("platform", None, "leave platform out: it is the default backend's then")],
+    )
+
+
+def read_number_dtype(op: str, value: Any) -> str:
+    """The dtype of a plan's operands: one that holds numbers, float32 for none."""
+    name = read_dtype(op, "dtype", value) or "float32"
+    if kind_of(name) == "other":
+        raise ConvError(
+            f"{op}: `dtype` must hold numbers; it is {name}.",
+            argument="dtype",
+            got=value,
+            expected="a floating, complex or integer dtype, such as 'float32'",
+            remedies=[Remedy("dtype", None, "leave dtype out: it is 'float32' then")],
+        )
+    return name
 
 
 def plan_leg(problem: Problem, platform: str) -> Leg:

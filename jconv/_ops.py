@@ -18,7 +18,7 @@ from jconv._borders import pad_borders, pad_borders_adjoint
 from jconv._check import settings
 from jconv._check.call import ARRAYS, Call
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError, Remedy
+from jconv._errors import ConvError, Remedy, show
 from jconv._policy import current_policy
 from jconv._problem import OUTPUT, Problem, compute_dtype
 from jconv._trilinear import run_leg
@@ -266,9 +266,7 @@ def _operate(op: str, arrays: dict[str, Any], **keywords: Any) -> Array:
     problem = capture(problem, keywords["precision"])
     operands = []
     for name, slot in ARRAYS[op].items():
-        array = arrays[name]
-        if not isinstance(array, Array):
-            array = jnp.asarray(array, dtype=call.dtypes[name])
+        array = as_operand(arrays[name])
         operands.append(_permute(array, getattr(layout, slot)))
     out_dtype, out_slot = problem.out_dtype, OUTPUT[problem.leg]
     if borders is not None:
@@ -284,6 +282,12 @@ def _operate(op: str, arrays: dict[str, Any], **keywords: Any) -> Array:
     return _permute(out, layout.inverse(out_slot))
 
 
+def as_operand(array: ArrayLike) -> Array:
+    """A JAX array of a dtype that is in use: one made in double precision may come in single."""
+    array = jnp.asarray(array)
+    return jax.lax.convert_element_type(array, dtype_name(array.dtype))
+
+
 def _permute(array: Array, order: tuple[int, ...]) -> Array:
     return array if order == tuple(range(len(order))) else jnp.transpose(array, order)
 
@@ -292,34 +296,46 @@ def make_call(op: str, arrays: dict[str, Any], **keywords: Any) -> Call:
     """The Call that these arguments make, arrays described by shape and dtype."""
     shapes, dtypes = {}, {}
     for name, array in arrays.items():
-        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+        abstract = isinstance(array, jax.ShapeDtypeStruct)
+        if abstract or not hasattr(array, "shape") or not hasattr(array, "dtype"):
+            remedy = (
+                f"jconv.plan and jax.eval_shape take shapes without values as `{name}`"
+                if abstract
+                else f"convert it with jnp.asarray({name})"
+            )
             raise ConvError(
-                f"{op}: `{name}` must be an array; convert it with jnp.asarray({name}).",
+                f"{op}: `{name}` must be an array; {remedy}.",
                 argument=name,
-                got=type(array).__name__,
+                got=array if abstract else type(array).__name__,
                 expected="a JAX or NumPy array",
             )
         shapes[name] = tuple(array.shape)
         dtypes[name] = dtype_name(array.dtype)
     wanted = keywords.get("preferred_element_type")
-    if wanted is not None:
-        try:
-            keywords["preferred_element_type"] = dtype_name(jnp.dtype(wanted))
-        except Exception:  # whatever an object that is no dtype raises when it is asked
-            raise ConvError(
-                f"{op}: `preferred_element_type` must be a dtype.",
-                argument="preferred_element_type",
-                got=type(wanted).__name__,
-                expected="a dtype, such as jnp.float32",
-                remedies=[Remedy("preferred_element_type", None, "leave it out")],
-            ) from None
+    keywords["preferred_element_type"] = read_dtype(op, "preferred_element_type", wanted)
     return Call(op, shapes, dtypes, **keywords)
+
+
+def read_dtype(op: str, argument: str, value: Any) -> str | None:
+    """The name of a dtype that a user gives, or None for none."""
+    if value is None:
+        return None
+    try:
+        return dtype_name(jnp.dtype(value))
+    except Exception:  # whatever an object that is no dtype raises when it is asked
+        raise ConvError(
+            f"{op}: `{argument}` must be a dtype; it is {show(value)}.",
+            argument=argument,
+            got=value,
+            expected="a dtype, such as jnp.float32 or 'bfloat16'",
+            remedies=[Remedy(argument, None, f"leave {argument} out")],
+        ) from None
 
 
 def dtype_name(dtype: Any) -> str:
     try:
         return str(jax.dtypes.canonicalize_dtype(dtype))
-    except TypeError:
+    except Exception:  # JAX's own for keys, whatever other libraries' dtypes raise
         return str(dtype)
 
 

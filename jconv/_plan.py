@@ -6,20 +6,19 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-import jax
 from jax.typing import DTypeLike
 
 from jconv import _symbols as symbols
 from jconv._check.call import Call
 from jconv._check.resolve import Resolved
-from jconv._check.settings import read_shape
+from jconv._check.settings import LIMIT, as_int, as_size, entries_of, read_shape
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError
+from jconv._errors import ConvError, show
 from jconv._geometry import Shape, Size, product, span
 from jconv._layout import Layout, parse_layout
 from jconv._leg import Leg as Leg
-from jconv._leg import plain, plan_leg
-from jconv._ops import capture, dtype_name
+from jconv._leg import plain, plan_leg, read_number_dtype, read_platform
+from jconv._ops import capture, read_dtype
 from jconv._picture.picture import plan_html, plan_svg
 from jconv._plan_calls import PlanCalls
 from jconv._problem import LEGS, Problem
@@ -119,6 +118,7 @@ class Plan(PlanCalls):
             >>> p.at(b=8, h=224, w=224).y_shape
             (8, 112, 112, 64)
         """
+        sizes = {name: self._size(name, value) for name, value in sizes.items()}
         known = symbols.symbols_in((*self.x_shape, *self.w_shape))
         unknown = sorted(set(sizes) - known)
         if unknown:
@@ -138,6 +138,18 @@ class Plan(PlanCalls):
             constraints=symbols.constrain(self.constraints, sizes),
             **rest,
         )
+
+    @staticmethod
+    def _size(name: str, value: Any) -> Size:
+        size = as_size(value)
+        if size is None or (isinstance(size, int) and not 0 <= size <= LIMIT):
+            raise ConvError(
+                f"plan.at: `{name}` must be a size; it is {show(value)}.",
+                argument=name,
+                got=value,
+                expected="a whole number of 0 or more, or a symbolic dimension",
+            )
+        return size
 
 
 def plan(
@@ -177,7 +189,7 @@ def plan(
         w_shape,
         dtype=dtype,
         platform=platform,
-        constraints=tuple(constraints),
+        constraints=constraints,
         **settings,
     )
 
@@ -204,7 +216,7 @@ def plan_transpose(
         w_shape,
         dtype=dtype,
         platform=platform,
-        constraints=tuple(constraints),
+        constraints=constraints,
         **settings,
     )
 
@@ -232,28 +244,29 @@ def _plan(
     *,
     dtype: Any,
     platform: str | None,
-    constraints: tuple[str, ...],
+    constraints: Iterable[str],
     **settings: Any,
 ) -> Plan:
     unknown = sorted(set(settings) - _SHARED - _TAKES[op])
     if unknown:
         raise TypeError(f"{op} takes no keyword {unknown[0]!r}")
+    facts = symbols.read_constraints("plan", constraints)
     shapes = {"x_shape": _listed(x_shape), "w_shape": _listed(w_shape)}
     if settings.get("output_shape") is not None:
         shapes["output_shape"] = _listed(settings["output_shape"])
-    scope = symbols.find_scope(shapes.values(), constraints)
+    scope = symbols.find_scope(shapes.values(), facts)
     shapes = {name: symbols.read_sizes(name, shape, scope) for name, shape in shapes.items()}
     if "output_shape" in shapes:
         settings["output_shape"] = shapes["output_shape"]
-    if settings.get("preferred_element_type") is not None:
-        settings["preferred_element_type"] = dtype_name(settings["preferred_element_type"])
-    name = dtype_name(dtype)
+    wanted = settings.get("preferred_element_type")
+    settings["preferred_element_type"] = read_dtype("plan", "preferred_element_type", wanted)
+    name = read_number_dtype("plan", dtype)
+    platform = read_platform("plan", platform)
     x, w = (read_shape("plan", argument, shapes[argument]) for argument in ("x_shape", "w_shape"))
     call = Call(op, {"x": x, "w": w}, {"x": name, "w": name}, **settings)
     resolved = resolve_or_explain(call)
     problem = capture(resolved.problem, settings.get("precision"))
-    platform = platform or jax.default_backend()
-    return _assemble(call, resolved, problem, name, platform, constraints)
+    return _assemble(call, resolved, problem, name, platform, facts)
 
 
 def _listed(shape: Any) -> Any:
@@ -269,13 +282,11 @@ def _assemble(
     constraints: tuple[str, ...],
 ) -> Plan:
     own_pads = resolved.pads if resolved.borders is None else ((0, 0),) * problem.rank
-    given = {f.name: getattr(call, f.name) for f in dataclasses.fields(call)}
-    defaults = {f.name: f.default for f in dataclasses.fields(call)}
-    settings = tuple(
-        (name, _frozen(value))
-        for name, value in given.items()
-        if name in _SHARED | _TAKES[call.op] and value != defaults[name]
-    )
+    fields = [f for f in dataclasses.fields(call) if f.name in _SHARED | _TAKES[call.op]]
+    given = {f.name: _frozen(getattr(call, f.name)) for f in fields}
+    if isinstance(given["padding"], str):
+        given["padding"] = given["padding"].upper()
+    settings = tuple((f.name, given[f.name]) for f in fields if given[f.name] != f.default)
     return Plan(
         op=call.op,
         x_shape=call.shapes["x"],
@@ -314,7 +325,7 @@ def _consequences(
 
 def plan_of(problem: Problem, platform: str | None = None) -> Plan:
     """The plan of the convolution whose leg a problem is, in the library's own layout."""
-    platform = platform or jax.default_backend()
+    platform = read_platform("plan", platform)
     axes = problem.axes
     pads = tuple(axis.pads if axis.static else (axis.p0, axis.p1) for axis in axes)
     settings = {
@@ -342,5 +353,8 @@ def plan_of(problem: Problem, platform: str | None = None) -> Plan:
 
 
 def _frozen(value: Any) -> Any:
-    """Lists as tuples, so that a plan can be hashed and its settings passed on."""
-    return tuple(_frozen(entry) for entry in value) if isinstance(value, list | tuple) else value
+    """Sequences and arrays as tuples of ints, so that equal settings are equal and hash alike."""
+    number, entries = as_int(value), entries_of(value)
+    if number is not None:
+        return number
+    return value if entries is None else tuple(_frozen(entry) for entry in entries)

@@ -10,8 +10,8 @@ from typing import Any
 
 from jax import export
 
-from jconv._errors import ConvError
-from jconv._geometry import Shape, Size, is_static, max_size
+from jconv._errors import ConvError, Remedy, show
+from jconv._geometry import Shape, Size, is_static, max_size, proved
 
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -19,8 +19,14 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Mult: operator.mul,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+    ast.Pow: lambda base, power: _power(base, power),
 }
+
+
+def _power(base: Size, power: Size) -> Size:
+    if not is_static(power) or not 0 <= power <= 64 or (is_static(base) and abs(base) > 2**32):
+        raise ValueError("an exponent must be a whole number of 64 or less, of a size")
+    return base**power
 
 
 def _largest(a: Size, b: Size) -> Size:
@@ -73,10 +79,11 @@ def evaluate(text: str, value_of: Callable[[str], Size]) -> Size:
         raise ValueError(f"{text!r} is not a size: write names, whole numbers, + - * // % and max")
 
     try:
-        body = ast.parse(text.replace("^", "**"), mode="eval").body
-    except SyntaxError:
-        raise ValueError(f"{text!r} is not a size") from None
-    return visit(body)
+        return visit(ast.parse(text.replace("^", "**").strip(), mode="eval").body)
+    except ZeroDivisionError:
+        raise ValueError(f"{text!r} divides by zero") from None
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError(f"{show(text)} is not a size") from None
 
 
 def symbols_in(sizes: Iterable[Size]) -> set[str]:
@@ -139,6 +146,57 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
+_KNOWN = ("==", ">=", "<=")  # what JAX decides with
+
+
+def read_constraints(op: str, facts: Any) -> tuple[str, ...]:
+    """Facts about symbols, each read; together they must be possible.
+
+    Raises:
+        ConvError: naming the fact that cannot be read, or that the others contradict.
+    """
+    if isinstance(facts, str) or not hasattr(facts, "__iter__"):
+        whole = (facts,) if isinstance(facts, str) else ()
+        raise _bad_facts(op, facts, "must be a sequence of text", [whole] if whole else [])
+    facts = tuple(facts)
+    for n, fact in enumerate(facts):
+        relation = isinstance(fact, str) and next((r for r in _RELATIONS if r in fact), None)
+        if not relation:
+            raise _bad_facts(op, facts, f"holds {show(fact)}, which relates no two sizes")
+        left, right = _sides(fact)
+        try:
+            _, limit = (evaluate(s, lambda n: symbol(n, scope_of(()))) for s in (left, right))
+        except ValueError as error:
+            raise _bad_facts(op, facts, f"holds {show(fact)}: {error}") from None
+        if relation not in _KNOWN:
+            same = f"{left} >= {limit + 1}" if relation == ">" else f"{left} <= {limit - 1}"
+            fixed = (*facts[:n], same, *facts[n + 1 :])
+            raise _bad_facts(op, facts, f"holds {fact!r}; say {same!r}", [fixed])
+    for n, fact in enumerate(facts):
+        try:  # JAX notices what is impossible when it first compares
+            value_of = functools.partial(symbol, scope=scope_of(facts[: n + 1]))
+            left, right = (evaluate(side, value_of) for side in _sides(fact))
+            proved(lambda a=left, b=right: a >= b)
+        except ValueError as error:
+            raise _bad_facts(op, facts, f"holds {fact!r}: {error}") from None
+    return facts
+
+
+def _sides(fact: str) -> list[str]:
+    relation = next(r for r in _RELATIONS if r in fact)
+    return [side.strip() for side in fact.split(relation, 1)]
+
+
+def _bad_facts(op: str, facts: Any, why: str, remedies: Sequence[Any] = ()) -> ConvError:
+    return ConvError(
+        f"{op}: `constraints` {why}.",
+        argument="constraints",
+        got=facts,
+        expected='a sequence of facts about sizes with >=, <= or ==, such as ("h >= 7",)',
+        remedies=[Remedy("constraints", value, f"pass constraints={value}") for value in remedies],
+    )
+
+
 def constrain(constraints: tuple[str, ...], values: Mapping[str, Size]) -> tuple[str, ...]:
     """The constraints that are left once some symbols have values.
 
@@ -147,7 +205,7 @@ def constrain(constraints: tuple[str, ...], values: Mapping[str, Size]) -> tuple
     """
     left = []
     for text in constraints:
-        relation = next(r for r in _RELATIONS if r in text)
+        relation = next(r for r in _KNOWN if r in text)
         sides = [side.strip() for side in text.split(relation)]
         names = {name for side in sides for name in _names(side)}
         if not names & set(values):

@@ -44,6 +44,9 @@ def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> 
     """What a leg lowers to: no autodiff happens in here any more."""
     if problem.empty:
         return jnp.zeros(problem.out_shape, problem.out_dtype)
+    if problem.leg == "filter_grad":  # its sum runs over the rows that both operands have
+        first = len(problem.vmapped) + 1
+        a, b = _jax.gather((a, b), range(first, first + problem.rank))
     if platform == "cpu" and choose(problem, platform).algorithm.name != "direct":
         return _shared(a, b, problem=problem, platform=platform)
     return _run(a, b, problem=problem, platform=platform)
@@ -81,9 +84,12 @@ def _out_aval(a: Any, b: Any, *, problem: Problem) -> Any:
                 if letter != "." and not (letter == "C" and problem.groups > 1):
                     sources[letter] = sources.get(letter) or entry
     spec: list[Any] = []
+    used: set[Any] = set()
     for letter in _slot_letters(problem, OUTPUT[problem.leg]):
         entry = sources.get(letter)
-        spec.append(None if entry in spec else entry)
+        names: set[Any] = set(entry if isinstance(entry, tuple) else (entry,)) - {None}
+        spec.append(None if names & used else entry)  # a mesh axis shards one dimension
+        used |= names
     like = a if _jax.mesh_of(b) is None else b
     return _jax.output_aval(like, problem.out_shape, jnp.dtype(problem.out_dtype), mesh, spec)
 
@@ -204,7 +210,7 @@ def _primitives_host(hooks: Any) -> tuple[Any, tuple[Any, ...]]:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _custom_vjp_host(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
-    return _compute(problem, a, b, platform=jax.default_backend())
+    return _compute(problem, a, b, platform=_jax.default_platform())
 
 
 def _custom_fwd(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, Any]:

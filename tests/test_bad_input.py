@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import export
 
@@ -99,6 +101,11 @@ BAD = (
     conv("stride_four_nchw", "stride", "4 entries", (2, 2), stride=(1, 1, 2, 2)),
     conv("padding_all_dims_nchw", "padding", "4 entries", (1, 0), x=(1, 4, 8, 8), w=(6, 4, 3, 3),
          layout="NCHW", padding=((0, 0), (0, 0), (1, 1), (0, 0))),
+    conv("padding_huge", "padding", "rows on spatial axis 0", None, padding=2**31 - 1),
+    conv("dilation_huge", "dilation", "spreads 3 rows", None, dilation=2**31 - 1),
+    conv("dilation_too_large", "dilation", "is too large", None, dilation=(2**31, 1)),
+    conv("input_dilation_huge", "input_dilation", "spreads 8 rows", None,
+         input_dilation=2**31 - 1),
     conv("stride_three", "stride", "3 entries", (2, 2), stride=(2, 2, 2)),
     conv("stride_one_entry", "stride", "1 entries|1 entry", 2, stride=(2,)),
     conv("stride_one_axis", "stride", "1 or more", (2, 1), stride=(2, 0)),
@@ -136,6 +143,10 @@ BAD = (
     Bad("g_narrow", "conv_filter_grad", {}, "g", "dtype of `x`", "float32", {"g": "bfloat16"}),
     conv("preferred_narrow", "preferred_element_type", "no narrower", None,
          preferred_element_type="bfloat16"),
+    conv("preferred_unknown", "preferred_element_type", "it is 'float33'", None,
+         preferred_element_type="float33"),
+    Bad("g_float_for_integers", "conv_filter_grad", {}, "x", "dtype of `g`", "float32",
+        {"x": "int8"}),
     # the input backprop
     input_grad("size_not_consistent", "input_shape", "no forward convolution", (1, 8, 8, 4),
                g=HALF, input_shape=(1, 9, 8, 4), stride=2),
@@ -165,6 +176,8 @@ BAD = (
                 filter_shape=(3, 3, 4, 5)),
     filter_grad("filter_oihw", "filter_shape", "looks like OIHW", W, filter_shape=(6, 4, 3, 3)),
     filter_grad("filter_missing", "filter_shape", "must be given", (3, 3), filter_shape=None),
+    filter_grad("filter_huge", "filter_shape", "at most 2147483647", (3, 6),
+                filter_shape=(10**15, 6)),
     filter_grad("filter_array", "filter_shape", "sequence of sizes", W,
                 filter_shape=jnp.zeros(W)),
     filter_grad("groups_not_dividing", "groups", "does not divide", 2, filter_shape=(3, 3),
@@ -291,3 +304,54 @@ def test_symbolic_sizes_pass_and_are_explained():
     assert "(b, h, h, 4)" in found.text
     first = diagnose(x_shape=(b, 4, h, h), w_shape=W)
     assert (first.argument, first.remedies[0].value) == ("x", (b, h, h, 4))
+
+
+PADDINGS = (1, "SAME", "SAME_LOWER", "CAUSAL", [(2, -1)], [(-2, -2)])
+ROWS = {"reflect": (2, 3, 3, 5, 3, 4), "circular": (1, 2, 2, 4, 2, 4), "edge": (1, 1, 1, 1, 1, 4)}
+
+
+@pytest.mark.parametrize("padding", PADDINGS, ids=str)
+@pytest.mark.parametrize("mode", ROWS)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_borders_of_symbolic_sizes_name_the_constraint_that_is_missing(mode, padding, stride):
+    settings = {"padding": padding, "padding_mode": mode, "stride": stride}
+
+    def trace(*facts):
+        (h,) = export.symbolic_shape("h", constraints=facts)
+        x = jax.ShapeDtypeStruct((1, h, 1), jnp.float32)
+        w = jax.ShapeDtypeStruct((5, 1, 1), jnp.float32)
+        jax.eval_shape(jax.grad(lambda x, w: jconv.conv(x, w, **settings).sum(), (0, 1)), x, w)
+
+    def plan(*facts):
+        jconv.plan((1, "h", 1), (5, 1, 1), constraints=facts, **settings)
+
+    needed = ROWS[mode][PADDINGS.index(padding)]
+    for run in (trace, plan):
+        if needed > 1:
+            with pytest.raises(jconv.ConvError, match=r"not\s+known\s+to\s+have") as caught:
+                run()
+            assert caught.value.argument == "constraints"
+            assert caught.value.remedies[0].value == (f"h >= {needed}",)
+        run(f"h >= {needed}")
+
+
+def test_arrays_that_hold_no_numbers_are_named():
+    keys = jax.random.split(jax.random.key(0), X)
+    with pytest.raises(jconv.ConvError, match="`x` must hold numbers"):
+        jconv.conv(keys, jnp.zeros(W))
+    with pytest.raises(jconv.ConvError, match="`w` must be an array") as caught:
+        jconv.conv(jnp.zeros(X), jax.ShapeDtypeStruct(W, jnp.float32))
+    assert caught.value.argument == "w"
+
+
+@pytest.mark.parametrize("rank", [22, 23, 50])
+def test_many_dimensions(rank):
+    x, w = np.ones((1,) * rank, np.float32), np.ones((1,) * rank, np.float32)
+    if rank <= 24:
+        assert jconv.conv(x, w).shape == x.shape
+        with pytest.raises(jconv.ConvError) as caught:
+            jconv.conv(x, w[..., None])
+        assert caught.value.argument in ("x", "w")
+    else:
+        with pytest.raises(jconv.ConvError, match="22 spatial axes at most"):
+            jconv.conv(x, w)

@@ -65,6 +65,19 @@ def test_one_axis_takes_a_pair(capsys):
     assert (status, json.loads(out)["padding"]) == (0, [[2, 0]])
 
 
+@pytest.mark.parametrize("pads", [["--padding", "-1,2"], ["--padding=-1,2"]])
+def test_a_value_may_begin_with_a_minus(capsys, pads):
+    status, out = run(capsys, "plan", "1,8,8,3", "3,3,3,4", *pads, "--json")
+    assert (status, json.loads(out)["padding"]) == (0, [[-1, -1], [2, 2]])
+
+
+def test_constraints_that_exclude_each_other_are_explained(capsys):
+    facts = ["--constraint", "h >= 5", "--constraint", "h <= 3"]
+    status, out = run(capsys, "plan", "1,h,8,3", "3,3,3,4", *facts)
+    assert status == 1
+    assert "argument: `constraints`" in out
+
+
 def test_a_shape_problem_is_explained(capsys):
     status, out = run(capsys, "plan", "1,8,8,16", "3,3,8,3")
     assert status == 1
@@ -151,6 +164,8 @@ def test_doctor(capsys):
         ["plan", "1,8,8,3"],
         ["plan", "1,8,8,3", "3,3,3,4", "--stride", "two"],
         ["plan", "1,8,8,3", "3,3,3,4", "--at", "h:3"],
+        ["plan", "1,h,8,3", "3,3,3,4", "--constraint", "h > 3"],
+        ["plan", "1,h,8,3", "3,3,3,4", "--constraint", "foo"],
         ["plan", "1,8,8,3", "3,3,3,4", "--output-padding", "1"],
         ["solve", "--input", "3"],
         ["chain", "missing.toml"],

@@ -1,5 +1,7 @@
 """custom_conv: each leg can be one's own, and the rest stays jconv's."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,6 +76,98 @@ def test_a_leg_is_passed_only_what_its_signature_accepts():
     assert seen["filter_grad"] == (2, W.shape)
     assert seen["forward"]["groups"] == 2
     assert "preferred_element_type" in seen["forward"]
+
+
+def test_what_a_partial_has_fixed_stays_fixed():
+    seen = []
+
+    def input_grad(g, w, *, stride, groups, input_shape):
+        seen.append((stride, groups, input_shape))
+        return jnp.zeros(input_shape)
+
+    fixed = functools.partial(functools.partial(input_grad, stride=7), groups=3)
+    grads(jconv.custom_conv(input_grad=fixed, **SETTINGS))
+    assert seen == [(7, 3, X.shape)]
+
+
+def test_a_wrapper_is_passed_what_its_own_signature_takes():
+    seen = []
+
+    def inner(g, w, *, input_shape, stride):
+        seen.append((stride, input_shape))
+        return jnp.zeros(input_shape)
+
+    @functools.wraps(inner)
+    def narrow(g, w):
+        return inner(g, w, input_shape=X.shape, stride="narrow's own")
+
+    @functools.wraps(inner)
+    def passing(*args, **keywords):
+        return inner(*args, **keywords)
+
+    @functools.wraps(passing)
+    def adding(g, w, *, groups, **keywords):
+        return passing(g, w, **keywords)
+
+    for leg in (narrow, passing, adding, functools.partial(passing, stride="fixed")):
+        grads(jconv.custom_conv(input_grad=leg, **SETTINGS))
+    strides = ["narrow's own", 2, 2, "fixed"]
+    assert seen == [(stride, X.shape) for stride in strides]
+
+
+@pytest.mark.parametrize("leg", ["forward", "input_grad", "filter_grad"])
+def test_a_leg_that_is_no_function_or_returns_nothing_is_named(leg):
+    with pytest.raises(jconv.ConvError, match="must be a function") as caught:
+        jconv.custom_conv(**{leg: 3})
+    assert (caught.value.argument, caught.value.remedies[0].value) == (leg, None)
+    f = jconv.custom_conv(**{leg: lambda a, b: None}, **SETTINGS)
+    with pytest.raises(jconv.ConvError, match="must return an array") as caught:
+        grads(f)
+    assert caught.value.argument == leg
+
+
+def test_complex_gradients_of_real_operands_are_refused():
+    f = jconv.custom_conv(input_grad=lambda g, w: 1j * X, **SETTINGS)
+    with pytest.raises(jconv.ConvError, match=r"complex\s+numbers") as caught:
+        grads(f)
+    assert caught.value.argument == "input_grad"
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("stride", 0),
+        ("padding", "SMAE"),
+        ("dilation", 1.5),
+        ("input_dilation", -1),
+        ("groups", None),
+        ("layout", "nhwc"),
+        ("padding_mode", "mirrored"),
+        ("precision", "very"),
+        ("preferred_element_type", "float33"),
+    ],
+)
+def test_settings_are_checked_where_they_are_given(argument, value):
+    with pytest.raises(jconv.ConvError) as caught:
+        jconv.custom_conv(**{argument: value})
+    assert caught.value.argument == argument
+    remedy = caught.value.remedies[0].value
+    jconv.custom_conv(**({} if remedy is None else {argument: remedy}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layout": "NCHW", "groups": 2},
+        {"layout": ["NWC", "WIO", "NWC"], "stride": (3,)},
+        {"padding": [(1, 2)] * 4},
+        {"padding": 9, "padding_mode": "reflect"},
+        {"dilation": np.int64(2), "padding": "causal"},
+    ],
+    ids=str,
+)
+def test_settings_of_any_rank_pass(settings):
+    jconv.custom_conv(**settings)
 
 
 def test_a_leg_of_the_wrong_shape_is_named():

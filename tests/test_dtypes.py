@@ -72,6 +72,87 @@ def test_integers_forward():
     np.testing.assert_array_equal(wrapped, exact.astype(jnp.int8))
 
 
+RANGES = {"int8": (-128, 128), "uint8": (0, 256), "uint16": (0, 2**8)}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wanted"),
+    [
+        ("uint8", "int32"),
+        ("uint8", "uint32"),
+        ("int8", "int32"),
+        ("uint16", "int32"),
+        ("int8", "float32"),
+        ("uint8", "float32"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+def test_integers_into_wider_ones_and_into_floats(dtype, wanted, mode):
+    rng = np.random.default_rng(0)
+    x, w = (rng.integers(*RANGES[dtype], shape) for shape in (X_SHAPE, W_SHAPE))
+    settings = {**SETTINGS, "padding_mode": mode}
+    exact = jconv.conv(jnp.asarray(x, jnp.int32), jnp.asarray(w, jnp.int32), **settings)
+    x, w = jnp.asarray(x, dtype), jnp.asarray(w, dtype)
+    y = jconv.conv(x, w, preferred_element_type=wanted, **settings)
+    assert y.dtype == wanted
+    np.testing.assert_array_equal(y.astype(jnp.int32), exact)
+    back = jconv.conv_transpose(
+        y.astype(dtype), w, output_shape=x.shape, preferred_element_type=wanted, **settings
+    )
+    assert back.dtype == wanted
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wanted"),
+    [("int8", "uint32"), ("int32", "int8"), ("int32", "float16"), ("int8", "complex64"),
+     ("float32", "int32"), ("float32", "complex64"), ("bfloat16", "bool")],
+)  # fmt: skip
+def test_element_types_that_lax_refuses_too(dtype, wanted):
+    x, w = operands(dtype)
+    with pytest.raises(jconv.ConvError) as caught:
+        jconv.conv(x, w, preferred_element_type=wanted, **SETTINGS)
+    assert caught.value.argument == "preferred_element_type"
+    with pytest.raises(TypeError):
+        lax.conv_general_dilated(
+            x,
+            w,
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            preferred_element_type=jnp.dtype(wanted),
+        )
+
+
+@pytest.mark.parametrize(("have", "wanted"), [("float16", "bfloat16"), ("bfloat16", "float16")])
+def test_a_cotangent_of_the_other_half_precision(have, wanted):
+    x, w = operands(have)
+    y = jconv.conv(x, w, preferred_element_type=wanted, **SETTINGS)
+    assert y.dtype == wanted
+    x_grad = jconv.conv_input_grad(y, w, input_shape=x.shape, **SETTINGS)
+    w_grad = jconv.conv_filter_grad(x, y, filter_shape=w.shape, **SETTINGS)
+    assert (x_grad.dtype, w_grad.dtype) == (have, have)
+    wide = [v.astype(jnp.float32) for v in (x, w, y)]
+    by_lax = jax.vjp(lambda x, w: jconv.conv(x, w, **SETTINGS), *wide[:2])[1](wide[2])
+    np.testing.assert_array_equal(x_grad, by_lax[0].astype(have))
+    np.testing.assert_array_equal(w_grad, by_lax[1].astype(have))
+
+
+def test_double_precision_arrays_outside_of_it_are_taken_as_single():
+    with jax.enable_x64(True):
+        x, w = operands(jnp.float64)
+    for mode in ("zeros", "reflect"):
+
+        def total(x, w, mode=mode):
+            return jnp.sum(jconv.conv(x, w, padding_mode=mode), dtype=jnp.float32)
+
+        assert jconv.conv(x, w, padding_mode=mode).dtype == jnp.float32
+        for run in (jax.grad(total, (0, 1)), jax.jit(jax.grad(total, (0, 1)))):
+            assert [grad.dtype for grad in run(x, w)] == [jnp.float64, jnp.float64]
+    custom = jconv.custom_conv()
+    grad = jax.grad(lambda x: jnp.sum(custom(x, w), dtype=jnp.float32))(x)
+    assert grad.dtype == jnp.float64
+
+
 def test_complex_is_bilinear_nothing_is_conjugated():
     x, w = operands(jnp.complex64)
     x, w = x + 1j * x[::-1], w * (1 + 2j)

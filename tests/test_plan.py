@@ -149,6 +149,82 @@ def test_constraints_leave_with_their_symbols_and_are_held():
         plan.at(h=6)
 
 
+FACTS = [
+    (["h > 3"], ("h >= 4",)),
+    (["b >= 2", "h < w"], ("b >= 2", "h <= w - 1")),
+    ("h >= 3", ("h >= 3",)),
+    (["foo"], None),
+    (["h >= "], None),
+    (["h => 3"], None),
+    (["h >= 9**9**9"], None),
+    (["h >= 3 >= 2"], None),
+    ([3], None),
+    (None, None),
+    (["h >= 5", "h <= 3"], None),
+    (["h <= 0"], None),
+    (["h == 3", "h >= 4"], None),
+    (["w >= h+1", "h >= w"], None),
+]
+
+
+@pytest.mark.parametrize(("facts", "remedy"), FACTS, ids=str)
+@pytest.mark.parametrize("make", [jconv.plan, jconv.plan_transpose])
+def test_constraints_that_say_nothing_or_the_impossible(make, facts, remedy):
+    with pytest.raises(jconv.ConvError) as caught:
+        make(("b", "h", "w", 4), (3, 3, 4, 4), constraints=facts)
+    assert caught.value.argument == "constraints"
+    if remedy is not None:
+        assert caught.value.remedies[0].value == remedy
+        make(("b", "h", "w", 4), (3, 3, 4, 4), constraints=remedy)
+
+
+@pytest.mark.parametrize("size", [-1, 2.5, None, "h", True, 10**12])
+def test_what_is_filled_in_must_be_a_size(size):
+    with pytest.raises(jconv.ConvError, match="`h` must be a size") as caught:
+        jconv.plan(("b", "h", 1), (3, 1, 1)).at(h=size)
+    assert caught.value.argument == "h"
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("dtype", "foo"),
+        ("dtype", bool),
+        ("dtype", 3),
+        ("preferred_element_type", "foo"),
+        ("platform", "foo"),
+        ("platform", "gpu"),
+    ],
+)
+def test_what_is_no_dtype_or_no_platform(argument, value):
+    with pytest.raises(jconv.ConvError) as caught:
+        jconv.plan((1, 8, 1), (3, 1, 1), **{argument: value})
+    assert caught.value.argument == argument
+    remedy = caught.value.remedies[0].value
+    assert remedy == ("cuda" if value == "gpu" else None)
+
+
+SAME_SETTINGS = [
+    ({"stride": 2}, {"stride": np.int64(2)}),
+    ({"stride": 2}, {"stride": jnp.array(2)}),
+    ({"stride": (2, 1)}, {"stride": np.array([2, 1])}),
+    ({"padding": ((2, 1), (0, 0))}, {"padding": np.array([[2, 1], [0, 0]])}),
+    ({"padding": ((2, 1), (0, 0))}, {"padding": [[2, 1], [0, 0]]}),
+    ({}, {"padding": "same"}),
+    ({"padding": "VALID"}, {"padding": "valid"}),
+    ({}, {"groups": np.int64(1), "stride": np.int32(1)}),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME_SETTINGS, ids=str)
+def test_equal_settings_make_equal_plans(one, other):
+    plans = [jconv.plan((1, 8, 8, 4), (3, 3, 4, 6), **settings) for settings in (one, other)]
+    assert plans[0] == plans[1]
+    assert hash(plans[0]) == hash(plans[1])
+    assert plans[0] != jconv.plan((1, 8, 8, 4), (3, 3, 4, 6), stride=3)
+    assert json.dumps(plans[0].to_dict()) == json.dumps(plans[1].to_dict())
+
+
 def test_a_symbolic_plan_checks_arrays_and_runs():
     plan = jconv.plan(("b", "h", 3), (3, 3, 4), stride=2)
     x, w = integers((2, 9, 3), 1), integers((3, 3, 4), 2)
@@ -173,7 +249,12 @@ def test_to_dict_is_json():
     assert read["legs"]["filter_grad"]["algorithm"] == plan.legs["filter_grad"].algorithm
 
 
-@pytest.mark.parametrize("bad", ["h/2", "h+", "f(h)", "1.5", "h h", "max(h)"])
+@pytest.mark.parametrize(
+    "bad",
+    ["h/2", "h+", "f(h)", "1.5", "h h", "max(h)", "h//0", "h%0", "9**9**9", "h**h", "h**-1",
+     "2**99", "(" * 999, "-" * 9999 + "h", "9" * 9999, "\0"],
+    ids=lambda text: text[:9],
+)  # fmt: skip
 def test_text_that_is_no_size(bad):
     with pytest.raises(jconv.ConvError, match="x_shape"):
         jconv.plan((1, bad, 1), (3, 1, 1))

@@ -262,7 +262,7 @@ def plan_chain(
         >>> print(chain.restores[0].text)
         up: output_padding = 0 restores down's input (15, 15); as it stands it makes (16, 16)
     """
-    lines, facts = None, tuple(constraints)
+    lines, facts = None, symbols.read_constraints("plan_chain", constraints)
     if is_file(layers):
         file = read_file(layers)  # type: ignore[arg-type]
         layers, lines = file.layers, file.lines

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 from jax import export
 
 from jconv import _symbols as symbols
@@ -18,7 +17,7 @@ from jconv._check.settings import read_shape
 from jconv._errors import ConvError, Remedy, show
 from jconv._geometry import Shape
 from jconv._layout import LayoutError, parse_layout
-from jconv._ops import dtype_name
+from jconv._leg import read_number_dtype, read_platform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +35,7 @@ def read_input(x_shape: Any, facts: tuple[str, ...]) -> tuple[Shape, Any]:
         expected = '(batch, height, width, channels), such as ("b", 224, 224, 3)'
         raise wrong("x_shape", x_shape, expected, "plan_chain: `x_shape` must be a shape.")
     given = tuple(x_shape)
-    try:
-        scope = symbols.find_scope([given], facts)
-    except ValueError as error:
-        why = f"plan_chain: `constraints` cannot be read: {error}"
-        raise wrong("constraints", facts, 'text such as "h >= 16"', why) from None
+    scope = symbols.find_scope([given], symbols.read_constraints("plan_chain", facts))
     x = read_shape("plan_chain", "x_shape", symbols.read_sizes("x_shape", given, scope))
     if len(x) < 3:
         why = f"plan_chain: `x_shape` has {len(x)} dimensions; there are no spatial axes in it."
@@ -62,11 +57,8 @@ def read_options(
             names = parse_layout(None, rank).names[0]
             expected = f"{names!r} or {'NC' + names[1:-1]!r}"
             raise wrong("layout", layout, expected, f"plan_chain: `layout` {error}.") from None
-    try:
-        name = dtype_name("float32" if dtype is None else dtype)
-    except TypeError as error:
-        raise wrong("dtype", dtype, "a dtype, such as 'float32'", f"plan_chain: {error}") from None
-    return Options(name, platform or jax.default_backend(), facts, layout)
+    name = read_number_dtype("plan_chain", dtype)
+    return Options(name, read_platform("plan_chain", platform), facts, layout)
 
 
 _SIZES = ("features", "output_shape")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from jconv._check.call import ARRAYS, Call
 from jconv._errors import ConvError
 
@@ -27,13 +29,13 @@ def kind_of(dtype: str) -> str:
     return "int" if dtype in INTEGERS else "other"
 
 
-_WIDTH = {"float64": 8, "float32": 4, "complex64": 4, "complex128": 8, "bfloat16": 2, "float16": 2}
+_WIDTH = {"bfloat16": 16, "complex64": 32, "complex128": 64}
 
 
 def width_of(dtype: str) -> int:
-    if kind_of(dtype) == "int":
-        return int(dtype.lstrip("uint")) // 4
-    return _WIDTH.get(dtype, 1)
+    """Bits of a number, or of a complex one's half."""
+    digits = re.match(r"[a-z]+(\d+)", dtype)
+    return _WIDTH.get(dtype) or (int(digits.group(1)) if digits else 8)
 
 
 def read_dtypes(call: Call) -> dict[str, str]:
@@ -44,18 +46,15 @@ def read_dtypes(call: Call) -> dict[str, str]:
             raise _bad_dtype(call, name, "float32", "numbers")
     first, second = names
     have = {name: call.dtypes[name] for name in names}
+    other = first if second == "g" else second
     grads = call.op in ("conv_input_grad", "conv_filter_grad")
     if grads and kind_of(have["g"]) == "int":
-        other = first if second == "g" else second
         wanted = have[other] if kind_of(have[other]) != "int" else "float32"
         raise _bad_dtype(call, "g", wanted, "a floating cotangent")
     if have[first] != have[second]:
+        # A cotangent has the forward output's dtype: any that `preferred_element_type` allows.
         kinds = {kind_of(have[first]), kind_of(have[second])}
-        g_is_wider = len(kinds) == 1 and "g" in have and call.op != "conv_transpose"
-        if g_is_wider:
-            other = first if second == "g" else second
-            g_is_wider = width_of(have["g"]) > width_of(have[other])
-        if not g_is_wider:
+        if not (grads and len(kinds) == 1 and _may_hold(have["g"], have[other])):
             order = ["int", "float", "complex"]
             rank = {n: (order.index(kind_of(have[n])), width_of(have[n])) for n in names}
             narrow = second if rank[second] <= rank[first] else first
@@ -81,19 +80,27 @@ def _out_dtype(call: Call, have: dict[str, str]) -> str:
 
     A cotangent may come in a wider forward output's dtype; the result is then the operand's.
     """
-    natural = min(have.values(), key=width_of)
+    natural = next(dtype for name, dtype in have.items() if name != "g")
     wanted = call.preferred_element_type
     if wanted is None:
         return natural
-    fits = kind_of(wanted) == kind_of(natural) and width_of(wanted) >= width_of(natural)
-    if fits and kind_of(wanted) == "int":
-        fits = wanted.startswith("u") == natural.startswith("u")
-    if not fits:
+    if not _may_hold(wanted, natural):
+        integers = kind_of(natural) == "int"
         raise ConvError(
             f"{call.op}: `preferred_element_type` must be of the operands' kind and no narrower "
             f"than they are: {wanted} for {natural}.",
             argument="preferred_element_type",
             got=wanted,
-            expected=f"{natural} or a wider dtype of the same kind",
+            expected=f"{natural}, a wider dtype of the same kind"
+            + (", or a floating one that is no narrower" if integers else ""),
         )
     return wanted
+
+
+def _may_hold(wanted: str, natural: str) -> bool:
+    """Whether sums of products of `natural` may come out as `wanted`, as in lax."""
+    if width_of(wanted) < width_of(natural):
+        return False
+    if kind_of(natural) == "int" and kind_of(wanted) == "int":
+        return natural.startswith("u") or not wanted.startswith("u")
+    return kind_of(wanted) in {kind_of(natural), "float" if kind_of(natural) == "int" else None}

@@ -15,9 +15,9 @@ from jconv._check.dtypes import read_dtypes
 from jconv._check.settings import LIMIT
 from jconv._check.sizes import SIZES
 from jconv._check.spec import Spec, read_spec
-from jconv._errors import ConvError
-from jconv._geometry import Axis, Shape, Size, max_size
-from jconv._layout import Layout
+from jconv._errors import ConvError, Remedy
+from jconv._geometry import Axis, Shape, Size, is_static, max_size, proved
+from jconv._layout import MOST_AXES, Layout
 from jconv._problem import OUTPUT, Problem
 
 
@@ -68,6 +68,8 @@ def resolve(call: Call) -> Resolved:
             "`input_dilation`.",
         )
     n, c, f, i, k, o = SIZES[call.op](spec)
+    _check_spans(spec, "input_dilation", i, b)
+    _check_spans(spec, "dilation", k, d)
     pads: tuple[tuple[Size, Size], ...] = tuple(
         geometry.resolve_axis(i[a], k[a], padding[a], s=s[a], b=b[a], d=d[a])[1:]
         for a in range(rank)
@@ -75,7 +77,7 @@ def resolve(call: Call) -> Resolved:
     _check_extent(spec, i, o, pads)
     borders, rows, lows = None, i, tuple(low for low, _ in pads)
     if mode != "zeros":
-        _check_borders(spec, mode, i, pads)
+        _check_borders(spec, mode, i, k, pads)
         borders = Borders(mode, i, pads)
         rows = tuple(max_size(size + sum(pair), 0) for size, pair in zip(i, pads, strict=True))
         lows = (0,) * rank
@@ -100,6 +102,14 @@ def resolve(call: Call) -> Resolved:
 def _rank(call: Call) -> int:
     names = tuple(ARRAYS[call.op])
     first, second = (len(call.shapes[name]) for name in names)
+    if min(first, second) > MOST_AXES + 2:
+        raise ConvError(
+            f"{call.op}: `{names[0]}` has {_dimensions(first)}; layouts name {MOST_AXES} spatial "
+            "axes at most.",
+            argument=names[0],
+            got=call.shapes[names[0]],
+            expected=f"at most {MOST_AXES + 2} dimensions",
+        )
     if first == second and first >= 3:
         return first - 2
     # The filter says how many spatial axes there are; between x and g the longer one does.
@@ -123,6 +133,18 @@ def _dimensions(number: int) -> str:
     return f"{number} dimension{'' if number == 1 else 's'}"
 
 
+def _check_spans(spec: Spec, argument: str, sizes: Shape, factors: tuple[int, ...]) -> None:
+    for a, (size, factor) in enumerate(zip(sizes, factors, strict=True)):
+        rows = geometry.span(size, factor)
+        if factor > 1 and isinstance(rows, int) and rows > LIMIT:
+            raise spec.wrong(
+                argument,
+                getattr(spec.call, argument),
+                f"what spreads {size} rows over at most {LIMIT}",
+                f"`{argument}` {factor} spreads {size} rows over {rows} on spatial axis {a}.",
+            )
+
+
 def _check_extent(spec: Spec, i: Shape, o: Shape, pads: Any) -> None:
     """Sizes above XLA's own limit come of a slip, such as a number of bytes for a padding."""
     for a in range(spec.rank):
@@ -136,7 +158,8 @@ def _check_extent(spec: Spec, i: Shape, o: Shape, pads: Any) -> None:
                 )
 
 
-def _check_borders(spec: Spec, mode: str, i: Shape, pads: Any) -> None:
+def _check_borders(spec: Spec, mode: str, i: Shape, k: Shape, pads: Any) -> None:
+    """Borders copy rows of x: there must be enough of them, and for symbols it must be known."""
     limits = {
         "reflect": ("n - 1", 1),
         "circular": ("n", 0),
@@ -145,11 +168,8 @@ def _check_borders(spec: Spec, mode: str, i: Shape, pads: Any) -> None:
     words, less = limits[mode]
     for a, (size, pair) in enumerate(zip(i, pads, strict=True)):
         for amount in pair:
-            if mode == "edge":
-                bad = geometry.same(size, 0) and geometry.proved(lambda v=amount: v > 0)
-            else:
-                bad = geometry.proved(lambda v=amount, n=size: (v > 0) & (v > n - less))
-            if bad:
+            needed = 1 if mode == "edge" else amount + less
+            if proved(lambda v=amount: v > 0) and proved(lambda n=size, m=needed: n < m):
                 raise spec.wrong(
                     "padding",
                     spec.call.padding,
@@ -157,3 +177,27 @@ def _check_borders(spec: Spec, mode: str, i: Shape, pads: Any) -> None:
                     f"{mode} padding copies rows of x, and {amount} rows cannot be copied from "
                     f"{size} on spatial axis {a}.",
                 )
+            if proved(lambda v=amount: v <= 0) or proved(lambda n=size, m=needed: n >= m):
+                continue
+            if not is_static(needed) and is_static(k[a]):
+                # A symbolic amount is SAME's: at most K - 1 rows, half of them on each side.
+                needed = geometry.span(k[a], spec.d[a]) // 2 + less
+            _require_rows(spec, mode, a, size, needed)
+        if any(proved(lambda v=amount: v < 0) for amount in pair):
+            left = size + sum(pair)  # a crop of more than all rows is known for numbers alone
+            if not is_static(left):
+                _require_rows(spec, mode, a, size, -sum(pair))
+
+
+def _require_rows(spec: Spec, mode: str, a: int, size: Size, needed: Size) -> None:
+    if proved(lambda: size >= needed):
+        return
+    fact = f"{size} >= {needed}"
+    raise ConvError(
+        f"{spec.call.op}: {mode} padding needs {needed} rows of x on spatial axis {a}, and its "
+        f"size {size} is not known to have them.",
+        argument="constraints",
+        got=size,
+        expected=f"{fact}, among the constraints of the scope that the symbols are made in",
+        remedies=[Remedy("constraints", (fact,), f"add the constraint {fact!r}")],
+    )

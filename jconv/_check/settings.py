@@ -51,8 +51,11 @@ def read_shape(op: str, argument: str, value: Any) -> Shape:
     entries = entries_of(value)
     sizes = [as_size(v) for v in entries] if entries is not None else [None]
     if any(size is None or (isinstance(size, int) and not 0 <= size <= LIMIT) for size in sizes):
+        large = any(isinstance(size, int) and size > LIMIT for size in sizes)
+        most = f", at most {LIMIT}" if large else ""
         raise ConvError(
-            f"{op}: `{argument}` must be a sequence of sizes, each a whole number of 0 or more.",
+            f"{op}: `{argument}` must be a sequence of sizes, each a whole number of 0 or "
+            f"more{most}.",
             argument=argument,
             got=value,
             expected="a tuple of non-negative integers (or symbolic dimensions)",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jconv._check.call import ARRAYS, Call
-from jconv._check.settings import entries_of
+from jconv._check.settings import LIMIT, entries_of
 from jconv._check.spec import Spec, read_spec
 from jconv._diagnosis.fits import (
     ANY,
@@ -31,6 +31,7 @@ from jconv._diagnosis.fits import (
 from jconv._diagnosis.repairs import number_in
 from jconv._errors import ConvError
 from jconv._geometry import is_static, same
+from jconv._layout import MOST_AXES
 
 Sizes = tuple[Any, ...]
 
@@ -59,7 +60,7 @@ def spec_or_none(call: Call, rank: int) -> Spec | None:
 
 def ranks(call: Call) -> set[int]:
     """The numbers of spatial axes that the arrays may mean."""
-    return {len(shape) - 2 for shape in call.shapes.values() if len(shape) >= 3}
+    return {len(s) - 2 for s in call.shapes.values() if 3 <= len(s) <= MOST_AXES + 2}
 
 
 def shape_changes(call: Call) -> Iterator[Change]:
@@ -169,8 +170,7 @@ def _has_the_inputs_size(spec: Spec, shape: Sizes, right: Sizes) -> bool:
 
 def _permuted(spec: Spec, argument: str, slot: str, sets: Sets, tie: float) -> Iterator[Change]:
     """The shape in another order of its dimensions, where that fits as it stands."""
-    shape = spec.call.shapes[argument]
-    names = spec.layout.name(slot)
+    shape, names = spec.call.shapes[argument], spec.layout.name(slot)
     for order, cost in _orders(spec, slot, names):
         # `order` names the dimensions as they came; the call reads them as `names`.
         permutation = tuple(order.index(letter) for letter in names)
@@ -397,4 +397,4 @@ def _size(value: Any) -> Any:
     if hasattr(value, "scope"):
         return value
     number = number_in(value)
-    return None if number is None else abs(number)
+    return None if number is None or abs(number) > LIMIT else abs(number)

@@ -29,6 +29,8 @@ def resolve_or_explain(call: Call) -> Resolved:
         return resolve(call)
     except ConvError as error:
         failure = error
+    if failure.argument == "constraints":  # nothing is wrong, a fact about the symbols is missing
+        raise failure
     raise explain(call, failure)
 
 

@@ -49,6 +49,10 @@ def setting_changes(call: Call) -> Iterator[Change]:
                     cost = 0.9 if n and value is None else min(step * n, 0.8)
                     yield Change(argument, value, cost, text)
             if argument in (*FACTORS, "padding"):
+                if _is_huge(getattr(call, argument)):
+                    default = 1 if argument in FACTORS else "'SAME'"
+                    text = f"leave {argument} out: it is {default} then"
+                    yield Change(argument, None, DOUBT, text)
                 spec = spec_or_none(call.with_argument(argument, None), rank)
                 if spec is not None:
                     search = _padding_values if argument == "padding" else _factor_values
@@ -62,6 +66,15 @@ def setting_changes(call: Call) -> Iterator[Change]:
         if spec is not None:
             yield from _groups_changes(spec, call.groups)
     yield from _dtype_changes(call)
+
+
+def _is_huge(value: Any) -> bool:
+    """Whether a stride, a dilation or a padding is beyond any that was meant."""
+    entries = settings.entries_of(value)
+    if entries is not None:
+        return any(map(_is_huge, entries))
+    number = settings.as_int(value)
+    return number is not None and number >= 2**16
 
 
 def _readers(call: Call, rank: int) -> dict[str, Callable[[], Iterator[Any]]]:
