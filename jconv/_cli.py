@@ -1,4 +1,4 @@
-"""The jconv command: plan, diagnose, solve, chain, tune and doctor, for a person or with --json.
+"""The jconv command, for a person or with --json.
 
 Exit status: 0 fine, 1 a shape problem was found (and explained), 2 the command line is wrong.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jconv
+from jconv._cli_bench import add_bench
 from jconv._cli_printing import bold, bold_headers, print_json, remedy_dict, report_problem
 from jconv._cli_reading import (
     SETTINGS,
@@ -155,6 +156,7 @@ _COMMANDS = {
     "solve": _add_solve,
     "chain": _add_chain,
     "tune": add_tune,
+    "bench": add_bench,
     "doctor": _add_doctor,
 }
 

@@ -51,6 +51,7 @@ LAYERS = {
     "compat": 5,
     "testing": 5,
     "": 6,
+    "_bench": 6,
     "_cli": 7,  # with its parts, _cli_reading and the like
     "__main__": 7,
 }

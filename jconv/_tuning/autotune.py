@@ -20,7 +20,7 @@ from jconv._planner import choose, excluded
 from jconv._problem import LEGS, OPERANDS, Problem, Slot
 from jconv._progress import Progress
 from jconv._trilinear import run_leg
-from jconv._tuning.device import this_environment
+from jconv._tuning.device import Environment, this_environment
 from jconv._tuning.table import Measurement, TuningTable, describe
 
 HOPELESS = 3.0  # times the best: not worth another round
@@ -68,21 +68,23 @@ def autotune(fn: Callable[..., Any], *args: Any, rounds: int = 9) -> TuningTable
             got=fn,
             expected="a function of the arguments that follow it",
         )
-    legs = _legs_of(fn, args)
     environment = this_environment()
+    legs = _legs_of(fn, args, environment.platform)
     measurements = []
     with _one_at_a_time, Progress(len(legs)) as progress:
         for leg in legs:
             progress.show(f"{leg.leg}  {describe(leg)}")
-            measurements.append(_measure(leg, environment.platform, rounds))
+            measurements.append(_measure(leg, environment, rounds))
             progress.step()
     return TuningTable(environment, tuple(measurements))
 
 
-def _legs_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Problem]:
+def _legs_of(fn: Callable[..., Any], args: tuple[Any, ...], platform: str) -> list[Problem]:
     """The three legs of every convolution in fn, each once, in the order of the program."""
     found = list(problems_in(jax.make_jaxpr(fn)(*args).jaxpr))
     known = [problem.bare for problem in found if problem.static and not problem.empty]
+    if platform == "cpu":  # which runs a shared leading dimension as a loop
+        known = [problem.replace(vmapped=()) for problem in known]
     if not known:
         what = f"{len(found)} convolutions, none of known sizes" if found else "no convolution"
         raise ConvError(
@@ -101,30 +103,30 @@ def _three(problem: Problem) -> list[Problem]:
     return [problem]  # integers have no gradients
 
 
-def _measure(problem: Problem, platform: str, rounds: int) -> Measurement:
+def _measure(problem: Problem, environment: Environment, rounds: int) -> Measurement:
+    platform = environment.platform
     a, b = (_operand(problem, slot) for slot in OPERANDS[problem.leg])
     runs = {}
     for algorithm in REGISTRY:
         if excluded(algorithm, problem, platform) is None:
-            run = _compiled(problem, algorithm.name, a, b)
+            preferred = Measurement(problem, algorithm.name, ((algorithm.name, 1.0),))
+            run = _compiled(problem.replace(tuning=TuningTable(environment, (preferred,))), a, b)
             if run is not None:
                 runs[algorithm.name] = functools.partial(_finish, run, a, b)
+    if not runs:
+        raise MemoryError(f"no algorithm could run {describe(problem)}")
     times = race(runs, rounds=rounds, hopeless=HOPELESS)
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     ranked = sorted(medians.items(), key=lambda item: item[1])
     return Measurement(problem, choose(problem, platform).algorithm.name, tuple(ranked))
 
 
-def _compiled(problem: Problem, name: str, a: jax.Array, b: jax.Array) -> Any:
-    """One candidate as it would run under a table that prefers it, or None if it cannot."""
-    preferred = TuningTable(this_environment(), (Measurement(problem, name, ((name, 1.0),)),))
-    leg = functools.partial(run_leg, problem.replace(tuning=preferred))
+def _compiled(problem: Problem, a: jax.Array, b: jax.Array) -> Any:
+    """A leg under the table that it carries, or None if it takes more than there is."""
     try:
-        run = jax.jit(leg).lower(a, b).compile()
+        run = jax.jit(functools.partial(run_leg, problem)).lower(a, b).compile()
         _finish(run, a, b)
     except jax.errors.JaxRuntimeError:  # out of memory, most likely: no candidate here
-        if name == "direct":
-            raise
         return None
     return run
 
