@@ -24,6 +24,8 @@ from jconv._plan import plan as plan
 from jconv._plan import plan_transpose as plan_transpose
 from jconv._policy import policy as policy
 from jconv._trilinear import convs_saveable as convs_saveable
+from jconv._tuning.autotune import autotune as autotune
+from jconv._tuning.table import TuningTable as TuningTable
 
 __version__ = "0.1.0"
 
@@ -37,7 +39,9 @@ __all__ = [
     "Remedy",
     "Restore",
     "Solution",
+    "TuningTable",
     "algorithms",
+    "autotune",
     "conv",
     "conv_filter_grad",
     "conv_input_grad",

@@ -1,4 +1,4 @@
-"""The jconv command: plan, diagnose, solve, chain and doctor, for a person or with --json.
+"""The jconv command, for a person or with --json.
 
 Exit status: 0 fine, 1 a shape problem was found (and explained), 2 the command line is wrong.
 """
@@ -6,20 +6,32 @@ Exit status: 0 fine, 1 a shape problem was found (and explained), 2 the command 
 from __future__ import annotations
 
 import argparse
-import ast
-import json
-import os
-import re
+import contextlib
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jconv
+from jconv._cli_bench import add_bench
+from jconv._cli_printing import bold, bold_headers, print_json, remedy_dict, report_problem
+from jconv._cli_reading import (
+    SETTINGS,
+    add_command,
+    add_settings,
+    add_tuning,
+    constraint,
+    factor,
+    given,
+    joined,
+    padding,
+    shape,
+    sizes,
+)
+from jconv._cli_speed import add_tune
 from jconv._doctor import examine
 from jconv._errors import ConvError
-from jconv._symbols import read_constraints
+from jconv._files import write_whole
 from jconv._table import table
 
 FINE, PROBLEM, MISUSE = 0, 1, 2
@@ -27,11 +39,12 @@ FINE, PROBLEM, MISUSE = 0, 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
+    options = _parser().parse_args(joined(sys.argv[1:] if arguments is None else arguments))
     try:
-        return options.run(options)
+        with _tuning(options):
+            return options.run(options)
     except ConvError as error:
-        _report_problem(error, options.json)
+        report_problem(error, options.json)
         return PROBLEM
     except BrokenPipeError:  # the reader has seen enough
         return FINE
@@ -40,68 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISUSE
 
 
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """--padding -1,2 as --padding=-1,2: argparse takes a value that begins so for an option."""
-    joined: list[str] = []
-    for argument in arguments:
-        if re.match(r"-\d", argument) and joined and re.fullmatch(r"--[a-z-]+", joined[-1]):
-            joined[-1] += f"={argument}"
-        else:
-            joined.append(argument)
-    return joined
-
-
-# --- reading the command line -------------------------------------------------------------
-
-
-def shape(text: str) -> tuple[Any, ...]:
-    """8,224,224,3 or b,h,w,3 or 8x224x224x3: whole numbers and sizes as text."""
-    inner = text.strip().strip("()[]").strip()
-    separator = "," if "," in inner or " " in inner else "x"
-    parts = [part.strip() for part in inner.replace(" ", ",").split(separator) if part.strip()]
-    return tuple(int(part) if part.lstrip("-").isdigit() else part for part in parts)
-
-
-def factor(text: str) -> Any:
-    """2 or 2,1: one whole number, or one for each axis."""
-    return _literal(text, f"{text!r} is not a whole number, nor a list such as 2,1")
-
-
-def padding(text: str) -> Any:
-    """SAME, 1, 1,2 (one for each axis), or (1,2),(0,1) (a pair for each)."""
-    if text.strip().lstrip("-").replace("_", "").isalpha():
-        return text.strip()
-    value = _literal(text, f"{text!r} is neither a rule, nor a number, nor a list of (low,high)")
-    pair_alone = text.strip().startswith("(") and text.count("(") == 1
-    return (value,) if pair_alone and isinstance(value, tuple) else value
-
-
-def _literal(text: str, problem: str) -> Any:
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
-        raise argparse.ArgumentTypeError(problem) from None
-
-
-def layout(text: str) -> Any:
-    """NHWC, NCHW, or three dimension strings: NCHW,OIHW,NCHW."""
-    return tuple(text.split(",")) if "," in text else text
-
-
-def sizes(text: str) -> dict[str, int]:
-    """h=224,w=224."""
-    try:
-        return {name.strip(): int(size) for name, size in (p.split("=") for p in text.split(","))}
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} does not read like h=224,w=224") from None
-
-
-def constraint(text: str) -> str:
-    """h >= 7."""
-    try:
-        return read_constraints("--constraint", (text,))[0]
-    except ConvError as error:
-        raise argparse.ArgumentTypeError(error.message) from None
+def _tuning(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
+    """The tuning table that the command was given, in force; or nothing."""
+    path = getattr(options, "tuning", None)
+    return contextlib.nullcontext() if path is None else jconv.TuningTable.load(path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,51 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, run: Callable[..., int], text: str, example: str) -> Any:
-    made = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=f"example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("--json", action="store_true", help="print JSON, for a program")
-    made.set_defaults(run=run)
-    return made
-
-
-def _settings(command: Any) -> None:
-    group = command.add_argument_group("the convolution's keywords")
-    group.add_argument("--stride", type=factor, metavar="S", help="2 or 2,1")
-    group.add_argument("--padding", type=padding, metavar="P", help="SAME, 1, 1,2 or (1,2),(0,1)")
-    group.add_argument("--dilation", type=factor, metavar="D")
-    group.add_argument("--input-dilation", type=factor, metavar="B")
-    group.add_argument("--groups", type=factor, metavar="G")
-    group.add_argument("--layout", type=layout, help="NHWC, NCHW, or NCHW,OIHW,NCHW")
-    group.add_argument("--padding-mode", metavar="MODE", help="zeros, reflect, edge or circular")
-    group.add_argument("--output-padding", type=factor, metavar="N", help="of a transposed one")
-    group.add_argument("--output-shape", type=shape, metavar="SHAPE", help="of a transposed one")
-
-
-_SETTINGS = (
-    "stride",
-    "padding",
-    "dilation",
-    "input_dilation",
-    "groups",
-    "layout",
-    "padding_mode",
-    "output_padding",
-    "output_shape",
-)
-
-
-def _given(options: argparse.Namespace, names: Sequence[str] = _SETTINGS) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-
-
 def _add_plan(commands: Any, name: str) -> None:
-    command = _command(
+    command = add_command(
         commands,
         name,
         _run_plan,
@@ -169,7 +81,7 @@ def _add_plan(commands: Any, name: str) -> None:
     command.add_argument("x", type=shape, help="the input's shape: 8,224,224,3 or b,h,w,3")
     command.add_argument("w", type=shape, help="the filter's shape: 7,7,3,64")
     command.add_argument("--transpose", action="store_true", help="plan a transposed convolution")
-    _settings(command)
+    add_settings(command)
     command.add_argument("--dtype", default="float32")
     command.add_argument("--platform", choices=["cpu", "cuda", "rocm", "tpu"])
     command.add_argument(
@@ -177,10 +89,11 @@ def _add_plan(commands: Any, name: str) -> None:
     )
     command.add_argument("--at", type=sizes, metavar="h=224,w=224", help="give symbols sizes")
     command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it")
+    add_tuning(command)
 
 
 def _add_diagnose(commands: Any, name: str) -> None:
-    command = _command(
+    command = add_command(
         commands,
         name,
         _run_diagnose,
@@ -193,11 +106,11 @@ def _add_diagnose(commands: Any, name: str) -> None:
         command.add_argument(f"--{operand}", type=shape, metavar="SHAPE", dest=f"{operand}_shape")
     command.add_argument("--input-shape", type=shape, metavar="SHAPE")
     command.add_argument("--filter-shape", type=shape, metavar="SHAPE")
-    _settings(command)
+    add_settings(command)
 
 
 def _add_solve(commands: Any, name: str) -> None:
-    command = _command(
+    command = add_command(
         commands,
         name,
         _run_solve,
@@ -217,7 +130,7 @@ def _add_solve(commands: Any, name: str) -> None:
 
 
 def _add_chain(commands: Any, name: str) -> None:
-    command = _command(
+    command = add_command(
         commands,
         name,
         _run_chain,
@@ -231,13 +144,14 @@ def _add_chain(commands: Any, name: str) -> None:
 
 
 def _add_doctor(commands: Any, name: str) -> None:
-    _command(
+    command = add_command(
         commands,
         name,
         _run_doctor,
         "Versions, devices, policy, and what is known to be slow or wrong in this JAX.",
         "jconv doctor",
     )
+    add_tuning(command)
 
 
 _COMMANDS = {
@@ -245,6 +159,8 @@ _COMMANDS = {
     "diagnose": _add_diagnose,
     "solve": _add_solve,
     "chain": _add_chain,
+    "tune": add_tune,
+    "bench": add_bench,
     "doctor": _add_doctor,
 }
 
@@ -255,7 +171,7 @@ _COMMANDS = {
 def _run_plan(options: argparse.Namespace) -> int:
     make = jconv.plan_transpose if options.transpose else jconv.plan
     transposed_only = {"output_padding", "output_shape"}
-    settings = _given(options)
+    settings = given(options)
     refused = set(settings) & ({"input_dilation"} if options.transpose else transposed_only)
     if refused:
         flag = "--" + sorted(refused)[0].replace("_", "-")
@@ -275,25 +191,25 @@ def _run_plan(options: argparse.Namespace) -> int:
 
 def _show_plan(plan: Any, options: argparse.Namespace) -> int:
     if options.svg is not None:
-        _write(options.svg, plan.to_svg())
+        write_whole(options.svg, plan.to_svg())
     if options.json:
-        _print_json(plan.to_dict())
+        print_json(plan.to_dict())
     else:
-        print(_bold_headers(str(plan)))
+        print(bold_headers(str(plan)))
         if options.svg is not None:
             print(f"\npicture written to {options.svg}")
     return FINE
 
 
 def _run_diagnose(options: argparse.Namespace) -> int:
-    names = ("x_shape", "w_shape", "g_shape", "input_shape", "filter_shape", *_SETTINGS)
-    diagnosis = jconv.diagnose(op=options.op, **_given(options, names))
+    names = ("x_shape", "w_shape", "g_shape", "input_shape", "filter_shape", *SETTINGS)
+    diagnosis = jconv.diagnose(op=options.op, **given(options, names))
     if options.json:
-        _print_json(
+        print_json(
             {
                 "ok": diagnosis.ok,
                 "argument": diagnosis.argument,
-                "remedies": [_remedy(remedy) for remedy in diagnosis.remedies],
+                "remedies": [remedy_dict(remedy) for remedy in diagnosis.remedies],
                 "text": diagnosis.text,
             }
         )
@@ -308,15 +224,15 @@ def _run_solve(options: argparse.Namespace) -> int:
         input=options.input,
         output=options.output,
         transposed=options.transposed,
-        **_given(options, names),
+        **given(options, names),
     )
     shown = found[: options.limit]
     fields = ("kernel", "stride", "padding", "dilation", "output_padding")
     if options.json:
-        _print_json([{**{f: getattr(s, f) for f in fields}, "call": s.call} for s in shown])
+        print_json([{**{f: getattr(s, f) for f in fields}, "call": s.call} for s in shown])
     elif shown:
         lines = table(["kernel", "call"], [[s.kernel, s.call] for s in shown], left=2)
-        print(_bold_headers("\n".join(lines)))
+        print(bold_headers("\n".join(lines)))
         if len(found) > len(shown):
             print(f"\n{len(found) - len(shown)} more; --limit shows them")
     else:
@@ -335,66 +251,11 @@ def _run_chain(options: argparse.Namespace) -> int:
 def _run_doctor(options: argparse.Namespace) -> int:
     findings = examine()
     if options.json:
-        _print_json(findings)
+        print_json(findings)
         return FINE
     width = max(len(name) for name in findings)
     for name, value in findings.items():
         values = value if isinstance(value, list) else [value]
         for number, line in enumerate(values or ["none"]):
-            print(f"{_bold(name.ljust(width)) if number == 0 else ' ' * width}  {line}")
+            print(f"{bold(name.ljust(width)) if number == 0 else ' ' * width}  {line}")
     return FINE
-
-
-# --- printing -----------------------------------------------------------------------------
-
-
-def _report_problem(error: ConvError, as_json: bool) -> None:
-    if as_json:
-        _print_json(
-            {
-                "ok": False,
-                "argument": error.argument,
-                "message": error.message,
-                "got": str(error.got),
-                "expected": str(error.expected),
-                "remedies": [_remedy(remedy) for remedy in error.remedies],
-            }
-        )
-    else:
-        print(error)
-
-
-def _remedy(remedy: Any) -> dict[str, Any]:
-    return {"argument": remedy.argument, "value": remedy.value, "text": remedy.text}
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str))
-
-
-def _bold(text: str) -> str:
-    on_terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    return f"\033[1m{text}\033[0m" if on_terminal else text
-
-
-def _bold_headers(text: str) -> str:
-    """The line above each rule in bold, on a terminal alone."""
-    lines = text.split("\n")
-    for number, line in enumerate(lines[1:], start=1):
-        if line and set(line) == {"-"}:
-            lines[number - 1] = _bold(lines[number - 1])
-    return "\n".join(lines)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=path.name, suffix=".part", delete=False, encoding="utf-8"
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise

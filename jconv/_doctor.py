@@ -11,7 +11,7 @@ import jax
 
 from jconv import _jax
 from jconv._algorithms import algorithms
-from jconv._policy import current_policy
+from jconv._policy import current_policy, current_tuning
 
 TESTED = ((0, 10, 0), (0, 12, 99))
 """The oldest and the newest JAX that the suite has run on."""
@@ -31,10 +31,15 @@ def examine() -> dict[str, Any]:
         "host": _host(),
         "policy": f"{policy.rule}, workspace {workspace}",
         "algorithms": ", ".join(algorithms()),
-        "tuning table": "none in use",
+        "tuning table": _tuning(),
         "precision": str(jax.config.jax_default_matmul_precision or "default"),  # pyright: ignore[reportAttributeAccessIssue]
         "known here": known(),
     }
+
+
+def _tuning() -> str:
+    table = current_tuning()
+    return "none in use" if table is None else f"in use: {table!r}"
 
 
 def _version(name: str) -> str:

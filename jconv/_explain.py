@@ -9,7 +9,7 @@ import jax
 
 from jconv._geometry import Axis
 from jconv._plan import Plan, plan_of
-from jconv._policy import current_policy
+from jconv._policy import captured
 from jconv._problem import Problem
 from jconv._trilinear import PRIMITIVES
 
@@ -36,10 +36,11 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
         ['conv', 'filter_grad', 'input_grad']
     """
     jaxpr = jax.make_jaxpr(fn)(*args)
-    return [plan_of(problem) for problem in _problems(jaxpr.jaxpr)]
+    return [plan_of(problem) for problem in problems_in(jaxpr.jaxpr)]
 
 
-def _problems(jaxpr: Any) -> Iterator[Problem]:
+def problems_in(jaxpr: Any) -> Iterator[Problem]:
+    """The problem of every convolution in a jaxpr, jconv's and lax's."""
     for equation in jaxpr.eqns:
         if equation.primitive in PRIMITIVES:
             yield equation.params["problem"]
@@ -57,7 +58,7 @@ def _inside(value: Any) -> Iterator[Problem]:
             yield from _inside(entry)
     inner = getattr(value, "jaxpr", value)
     if hasattr(inner, "eqns"):
-        yield from _problems(inner)
+        yield from problems_in(inner)
 
 
 def _from_lax(equation: Any) -> Problem:
@@ -80,12 +81,7 @@ def _from_lax(equation: Any) -> Problem:
             )
         )
     )
-    policy = current_policy()
-    shared: dict[str, Any] = {
-        "x_dtype": str(lhs.dtype),
-        "policy": policy.rule,
-        "workspace": policy.workspace,
-    }
+    shared: dict[str, Any] = {"x_dtype": str(lhs.dtype), **captured()}
     out_dtype = str(equation.outvars[0].aval.dtype)
     batch_groups = params["batch_group_count"]
     if batch_groups == 1:

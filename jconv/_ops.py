@@ -19,7 +19,7 @@ from jconv._check import settings
 from jconv._check.call import ARRAYS, Call
 from jconv._diagnosis.explain import resolve_or_explain
 from jconv._errors import ConvError, Remedy, show
-from jconv._policy import current_policy
+from jconv._policy import captured
 from jconv._problem import OUTPUT, Problem, compute_dtype
 from jconv._trilinear import run_leg
 
@@ -341,8 +341,7 @@ def dtype_name(dtype: Any) -> str:
 
 def capture(problem: Problem, precision: Any) -> Problem:
     """What a traced call depends on goes into the problem, so that gradients inherit it."""
-    policy = current_policy()
-    changes: dict[str, Any] = {"policy": policy.rule, "workspace": policy.workspace}
+    changes = captured()
     default = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     if precision is None and default is not None:
         changes["precision"] = settings.default_precision(default)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Container
 
 import jax
 from jax import lax
@@ -42,10 +43,15 @@ def _choose(problem: Problem, platform: str) -> Choice:
             costs[algorithm.name] = algorithm.cost(problem, planner)
         else:
             rejected[algorithm.name] = reason
-    chosen = problem.policy if problem.policy in costs else _cheapest(costs)
+    measured = _measured(problem, platform, costs)
+    if problem.policy in costs:
+        chosen = problem.policy
+    else:
+        chosen = min(measured, key=measured.__getitem__) if measured else _cheapest(costs)
     for name, cost in costs.items():
         if name != chosen:
-            rejected[name] = _comparison(cost, costs[chosen], chosen)
+            told = _tuned(name, chosen, measured)
+            rejected[name] = told or _comparison(cost, costs[chosen], chosen)
     return Choice(BY_NAME[chosen], costs[chosen], rejected)
 
 
@@ -70,6 +76,29 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
     if limit is not None and needed > limit:
         return f"needs {needed} bytes of workspace, over the limit of {limit}"
     return None
+
+
+def _measured(problem: Problem, platform: str, allowed: Container[str]) -> dict[str, float]:
+    """Seconds of the allowed algorithms by the tuning table in force.
+
+    Nothing where the table names what no longer exists or supports the problem: it was made by
+    another version then, and what it says of the others says nothing of what came since.
+    """
+    if problem.tuning is None or not problem.static or problem.policy in allowed:
+        return {}
+    times = problem.tuning.times(problem, platform)
+    for name in times:
+        if name not in BY_NAME or BY_NAME[name].supports(problem, platform) is not None:
+            return {}
+    return {name: seconds for name, seconds in times.items() if name in allowed}
+
+
+def _tuned(name: str, chosen: str, measured: dict[str, float]) -> str | None:
+    if not measured:
+        return None
+    if name not in measured:
+        return f"tuning table: {chosen} was measured, this was not"
+    return f"tuning table: {chosen} measured {measured[name] / measured[chosen]:.2g}x faster"
 
 
 def _comparison(cost: float, best: float, chosen: str) -> str:

@@ -1,4 +1,4 @@
-"""The policy: what the planner may choose from. jit's caches are keyed on it."""
+"""What the planner may choose from and goes by; jit's caches are keyed on it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from jconv._algorithms import BY_NAME
 from jconv._errors import ConvError, Remedy
 from jconv._jax import make_user_context
+from jconv._problem import Tuning
 
 RULES = ("auto", "exact")
 
@@ -23,10 +24,22 @@ class Policy:
 
 
 _context: Any = make_user_context(Policy())
+tuning_context: Any = make_user_context(None)
 
 
 def current_policy() -> Policy:
     return _context.value
+
+
+def current_tuning() -> Tuning | None:
+    """The tuning table in force on this thread."""
+    return tuning_context.value
+
+
+def captured() -> dict[str, Any]:
+    """What a traced call depends on, as fields of its problem: its gradients inherit them."""
+    policy = current_policy()
+    return {"policy": policy.rule, "workspace": policy.workspace, "tuning": current_tuning()}
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, Protocol
 
 from jconv._geometry import Axis, Shape, Size, is_static, product, same
 
@@ -46,6 +47,14 @@ def itemsize(dtype: str) -> int:
     return max(int(bits.group()) // 8, 1) if bits else 1
 
 
+class Tuning(Protocol):
+    """Measurements that outrank predictions; hashable, since a problem carries them."""
+
+    def times(self, problem: Problem, platform: str) -> Mapping[str, float]:
+        """Seconds by algorithm; nothing where this problem was not measured on this platform."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """One leg, in the library's own layout: x (N, i..., G*C), w (k..., C, G*F), y (N, o..., G*F).
@@ -67,6 +76,7 @@ class Problem:
     precision: tuple[str, str] = ("DEFAULT", "DEFAULT")
     policy: str = "auto"
     workspace: int | None = None
+    tuning: Tuning | None = None
 
     def shape(self, slot: Slot) -> Shape:
         if slot == "w":
@@ -111,6 +121,11 @@ class Problem:
         """Products in the sum, padding and dilation holes included: n * G*C*F * prod(o*k)."""
         windows = product([axis.o * axis.k for axis in self.axes])
         return product(self.vmapped) * self.n * self.groups * self.c * self.f * windows
+
+    @property
+    def bare(self) -> Problem:
+        """The problem itself, without what the caller lets the planner choose from."""
+        return self.replace(policy="auto", workspace=None, tuning=None)
 
     def replace(self, **changes: object) -> Problem:
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]

@@ -23,6 +23,9 @@ LAYERS = {
     "_geometry": 0,
     "_layout": 0,
     "_jax": 0,
+    "_files": 0,
+    "_clock": 0,
+    "_progress": 0,
     "_symbols": 0,
     # one problem, or what is wrong with a call that should pose one
     "_problem": 1,
@@ -43,11 +46,13 @@ LAYERS = {
     "_table": 5,
     "_picture": 5,
     "_explain": 5,
+    "_tuning": 5,
     "_doctor": 5,
     "compat": 5,
     "testing": 5,
     "": 6,
-    "_cli": 7,
+    "_bench": 6,
+    "_cli": 7,  # with its parts, _cli_reading and the like
     "__main__": 7,
 }
 SPEAKS_JAX = {"_jax", "_symbols"}  # the moving parts of JAX, and its symbolic dimensions

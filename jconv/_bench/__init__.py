@@ -1,0 +1,1 @@
+"""Benchmarks: suites of shapes, contestants, and what a race between them gave."""

@@ -1,0 +1,145 @@
+"""Who takes part: lax by its own autodiff, jconv under a policy, and PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+import jconv
+from jconv._bench import contestant_torch
+from jconv._bench.suites import Row
+from jconv._clock import stopwatch
+from jconv._errors import ConvError, Remedy
+
+LEGS = ("forward", "input_grad", "filter_grad")
+STEP = "step"  # all three in one call
+
+Arrays = tuple[np.ndarray, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One contestant, ready to run one leg.
+
+    Attributes:
+        run: runs it and waits for the end.
+        results: what it computes, channels last: one array for each leg of it.
+        compile_seconds: what making it ready took, where there is a compiler.
+    """
+
+    run: Callable[[], object]
+    results: Callable[[], Arrays]
+    compile_seconds: float | None = None
+
+
+Enter = Callable[[Row, str, Arrays], Entry | None]  # None: it cannot take part
+
+
+def names() -> list[str]:
+    """Every contestant that this installation can field."""
+    found = ["lax", "jconv", *(f"jconv:{name}" for name in jconv.algorithms())]
+    return found + (list(contestant_torch.FORMATS) if contestant_torch.installed() else [])
+
+
+def default_names() -> list[str]:
+    return [name for name in names() if ":" not in name]
+
+
+def enter(name: str, threads: int) -> Enter:
+    """The contestant of a name."""
+    if name not in names():
+        raise ConvError(
+            "bench: there is no such contestant here.",
+            argument="contestants",
+            got=name,
+            expected=" or ".join(map(repr, names())),
+            remedies=[Remedy("contestants", None, "leave contestants out")],
+        )
+    if name in contestant_torch.FORMATS:
+        prepare = functools.partial(contestant_torch.prepare, name, threads)
+        return lambda row, leg, arrays: _wrap(prepare(row, leg, arrays))
+    if name == "lax":
+        return functools.partial(_jax_entry, _lax_operation, contextlib.nullcontext)
+    rule = name.partition(":")[2]  # without one, the policy that is in force
+    policy = functools.partial(jconv.policy, rule) if rule else contextlib.nullcontext
+    return functools.partial(_jax_entry, _jconv_operation, policy)
+
+
+def _wrap(prepared: tuple[Callable[[], object], Callable[[], Arrays]] | None) -> Entry | None:
+    return None if prepared is None else Entry(*prepared)
+
+
+def _jax_entry(
+    operation: Callable[[Row], Callable[[Any, Any], Any]],
+    context: Callable[[], contextlib.AbstractContextManager[Any]],
+    row: Row,
+    leg: str,
+    arrays: Arrays,
+) -> Entry:
+    convolve = operation(row)
+    inputs = [jax.numpy.asarray(array) for array in arrays]
+
+    def forward(x: Any, w: Any, g: Any) -> Any:
+        return (convolve(x, w),)
+
+    def input_grad(x: Any, w: Any, g: Any) -> Any:
+        return jax.vjp(lambda x: convolve(x, w), x)[1](g)
+
+    def filter_grad(x: Any, w: Any, g: Any) -> Any:
+        return jax.vjp(lambda w: convolve(x, w), w)[1](g)
+
+    def step(x: Any, w: Any, g: Any) -> Any:
+        y, pullback = jax.vjp(convolve, x, w)
+        return (y, *pullback(g))
+
+    functions: dict[str, Callable[..., Any]] = {
+        "forward": forward,
+        "input_grad": input_grad,
+        "filter_grad": filter_grad,
+        STEP: step,
+    }
+    with context():
+        elapsed = stopwatch()
+        compiled = jax.jit(functions[leg]).lower(*inputs).compile()
+        seconds = elapsed()
+    return Entry(
+        run=lambda: jax.block_until_ready(compiled(*inputs)),
+        results=lambda: tuple(np.asarray(array) for array in compiled(*inputs)),
+        compile_seconds=seconds,
+    )
+
+
+def _jconv_operation(row: Row) -> Callable[[Any, Any], Any]:
+    operation = jconv.conv_transpose if row.transposed else jconv.conv
+    return functools.partial(operation, **row.settings)
+
+
+def _lax_operation(row: Row) -> Callable[[Any, Any], Any]:
+    letters = "DHW"[-row.rank :]
+    names = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
+    if row.transposed:
+        pads = [
+            (k - 1 - low, k - 1 - high) for k, (low, high) in zip(row.w, row.pads, strict=False)
+        ]
+        return functools.partial(
+            lax.conv_transpose,
+            strides=(row.stride,) * row.rank,
+            padding=pads,
+            dimension_numbers=names,
+            transpose_kernel=True,
+        )
+    return functools.partial(
+        lax.conv_general_dilated,
+        window_strides=(row.stride,) * row.rank,
+        padding=row.pads,
+        rhs_dilation=(row.dilation,) * row.rank,
+        dimension_numbers=names,
+        feature_group_count=row.groups,
+    )

@@ -1,0 +1,51 @@
+"""Where and with what a benchmark ran."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+import jconv
+from jconv._bench import contestant_torch
+from jconv._tuning.device import this_environment
+
+_MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD")
+
+
+def use_threads(threads: int | None) -> int:
+    """Give the process that many cores, before JAX starts its threads; the number it has."""
+    if not hasattr(os, "sched_getaffinity"):
+        return threads or os.cpu_count() or 1
+    cores = sorted(os.sched_getaffinity(0))
+    if threads is not None and threads < len(cores):
+        os.sched_setaffinity(0, cores[:threads])
+    return len(os.sched_getaffinity(0))
+
+
+def header(threads: int) -> dict[str, Any]:
+    """What a reader must know to judge the times."""
+    return {
+        "device": this_environment().device,
+        "threads": threads,
+        "jconv": jconv.__version__,
+        "jax": jax.__version__,
+        "jaxlib": importlib.metadata.version("jaxlib"),
+        "torch": contestant_torch.version(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "allocator": allocator(os.environ),
+    }
+
+
+def allocator(environment: Mapping[str, str]) -> str:
+    """Whether glibc's malloc was told to keep large blocks, which all contestants gain from."""
+    changed = [f"{name}={environment[name]}" for name in _MALLOC if environment.get(name)]
+    tunables = environment.get("GLIBC_TUNABLES", "")
+    if "malloc" in tunables:
+        changed.append(f"GLIBC_TUNABLES={tunables}")
+    return ", ".join(changed) if changed else "mmap threshold not changed"

@@ -1,0 +1,70 @@
+"""The clock: functions timed against each other, in turns, so that a drift hits all alike."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+SAMPLE = 2e-3  # seconds that one sample takes at least: shorter calls are repeated
+SLOW = 1.0  # seconds from which on a call is timed twice only
+FEW = 2
+
+
+def race(
+    runs: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    hopeless: float = math.inf,
+    rest: float = 0.0,
+) -> dict[str, list[float]]:
+    """Seconds of each run in every round that it took part in.
+
+    The rounds visit all runs, each time from another one on. A run returns when its work is
+    done: it waits for results that come later.
+
+    Args:
+        runs: functions of no arguments, by name.
+        rounds: how often each is timed.
+        hopeless: a run that takes so many times the quickest one's time is timed twice only.
+        rest: seconds of sleep before a sample, in which threads of the run before that spin
+            for more work fall asleep.
+    """
+    calls, first = {}, {}
+    for name, run in runs.items():
+        first[name] = _once(run)
+        calls[name] = min(max(math.ceil(SAMPLE / max(first[name], 1e-9)), 1), 100)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    order = list(runs)
+    for turn in range(rounds):
+        start = turn % max(len(order), 1)
+        for name in order[start:] + order[:start]:
+            if turn >= FEW and _left_behind(times, name, hopeless):
+                continue
+            if rest:
+                time.sleep(rest)
+            if first[name] < SLOW / 10:
+                runs[name]()  # its own data in the caches, its own threads awake
+            begin = time.perf_counter()
+            for _ in range(calls[name]):
+                runs[name]()
+            times[name].append((time.perf_counter() - begin) / calls[name])
+    return times
+
+
+def _left_behind(times: Mapping[str, list[float]], name: str, hopeless: float) -> bool:
+    own = statistics.median(times[name])
+    return own > SLOW or own > hopeless * min(map(statistics.median, times.values()))
+
+
+def _once(run: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def stopwatch() -> Callable[[], float]:
+    """A function that returns the seconds since it was made."""
+    begin = time.perf_counter()
+    return lambda: time.perf_counter() - begin

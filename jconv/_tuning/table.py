@@ -1,0 +1,244 @@
+"""The tuning table: measured times as a value, a context, a report and a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from jconv._geometry import Axis, is_static
+from jconv._policy import tuning_context
+from jconv._problem import LEGS, Problem
+from jconv._table import table, wrap
+from jconv._tuning.device import Environment, this_environment
+from jconv._tuning.file import read_file, write_file
+
+_entered = threading.local()  # the contexts that each thread is in, the innermost last
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One leg of one convolution: what auto chose untold, and the seconds of every candidate."""
+
+    problem: Problem
+    chosen: str
+    seconds: tuple[tuple[str, float], ...]  # the fastest first
+
+    @property
+    def best(self) -> str:
+        return self.seconds[0][0]
+
+    @property
+    def gain(self) -> float:
+        """How many times as fast as what auto chose the best one is."""
+        seconds = dict(self.seconds)
+        return seconds[self.chosen] / seconds[self.best] if self.chosen in seconds else 1.0
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TuningTable:
+    """Measured times of algorithms on one device, as `jconv.autotune` returns them.
+
+    Within `with table:` the fastest measured algorithm runs wherever the policy allows it, and
+    gradients and ahead-of-time lowering of what was traced there keep to it. A table inside
+    another hides it; `a | b` is both, b's measurements first. What was not measured is chosen
+    as without a table.
+
+    Attributes:
+        environment: the platform, the device and the release of JAX that were measured.
+        measurements: one for each leg of each convolution.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jconv
+        >>> x, w = jnp.ones((1, 6, 6, 2)), jnp.ones((3, 3, 2, 4))
+        >>> table = jconv.autotune(lambda x, w: jconv.conv(x, w).sum(), x, w, rounds=1)
+        >>> [m.problem.leg for m in table.measurements]
+        ['conv', 'input_grad', 'filter_grad']
+        >>> with table:
+        ...     grads = jax.jit(jax.grad(lambda x, w: jconv.conv(x, w).sum(), (0, 1)))(x, w)
+    """
+
+    environment: Environment
+    measurements: tuple[Measurement, ...] = ()
+
+    # --- as the planner sees it ---------------------------------------------------------
+
+    @functools.cached_property
+    def _seconds(self) -> dict[Problem, dict[str, float]]:
+        return {m.problem: dict(m.seconds) for m in self.measurements}
+
+    def times(self, problem: Problem, platform: str) -> Mapping[str, float]:
+        """Seconds by algorithm; nothing where this problem was not measured on this platform."""
+        return self._seconds.get(problem.bare, {}) if self.environment.covers(platform) else {}
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash((self.environment, self.measurements))
+
+    def __hash__(self) -> int:  # every problem carries its table into every cache's key
+        return self._hash
+
+    # --- as a context -------------------------------------------------------------------
+
+    def __enter__(self) -> TuningTable:
+        context = tuning_context(self)
+        context.__enter__()
+        if not hasattr(_entered, "contexts"):
+            _entered.contexts = []
+        _entered.contexts.append(context)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _entered.contexts.pop().__exit__(kind, error, trace)
+
+    # --- as a value ---------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.measurements)
+
+    def __bool__(self) -> bool:
+        return True  # an empty table is a table
+
+    def __or__(self, other: TuningTable) -> TuningTable:
+        if not isinstance(other, TuningTable) or other.environment != self.environment:
+            return NotImplemented
+        newer = {m.problem for m in other.measurements}
+        kept = tuple(m for m in self.measurements if m.problem not in newer)
+        return dataclasses.replace(self, measurements=kept + other.measurements)
+
+    def __repr__(self) -> str:  # it stands in every jaxpr that was traced under it
+        return f"TuningTable({len(self)} legs on {self.environment})"
+
+    def __str__(self) -> str:
+        """One line for each leg, under its convolution, in a hundred columns."""
+        lines = wrap(f"{len(self)} legs measured on {self.environment}")
+        header = ["leg", "chosen now", "best", "now ms", "best ms", "gain", "others ms"]
+        rows = [_row(m) for m in self.measurements]
+        if not rows:
+            return lines[0]
+        head, rule, *body = table(header, rows, left=3)
+        lines += [head, rule]
+        before = None
+        for measurement, line in zip(self.measurements, body, strict=True):
+            title = describe(measurement.problem)
+            if title != before:
+                lines += wrap(title)
+            lines.append(line)
+            before = title
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in the table, in types that JSON knows."""
+        return {
+            **dataclasses.asdict(self.environment),
+            "measurements": [
+                {
+                    "problem": _written(m.problem),
+                    "chosen": m.chosen,
+                    "seconds": dict(m.seconds),
+                }
+                for m in self.measurements
+            ],
+        }
+
+    # --- as a file ----------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table to a JSON file, whole or not at all.
+
+        What the file holds for other devices and releases of JAX stays in it.
+        """
+        write_file(path, dataclasses.asdict(self.environment), self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TuningTable:
+        """The table in a file that holds for this device and this JAX.
+
+        A file that cannot be read as one, or holds measurements of other devices or releases
+        alone, is reported in a warning, and the table is empty.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+        """
+        environment = this_environment()
+        found = read_file(path, dataclasses.asdict(environment), _measurements)
+        return cls(environment, found)
+
+
+def describe(problem: Problem) -> str:
+    """A convolution in one line: 8x56x56x64 * 3x3x64x128, stride 2."""
+    sizes = ["x".join(map(str, problem.shape(slot))) for slot in ("x", "w")]
+    facts = [" * ".join(sizes)]
+    for name, letter in (("stride", "s"), ("dilation", "d"), ("input dilation", "b")):
+        values = [getattr(axis, letter) for axis in problem.axes]
+        if set(values) - {1}:
+            alike = len(set(values)) == 1
+            facts.append(f"{name} {values[0] if alike else 'x'.join(map(str, values))}")
+    if problem.groups > 1:
+        facts.append(f"{problem.groups} groups")
+    if problem.x_dtype != "float32":
+        facts.append(problem.x_dtype)
+    return ", ".join(facts)
+
+
+def _row(measurement: Measurement) -> list[str]:
+    seconds = dict(measurement.seconds)
+    now, best = measurement.chosen, measurement.best
+    rest = sorted(set(seconds) - {now, best}, key=seconds.__getitem__)
+    others = ", ".join(f"{name} {_ms(seconds[name])}" for name in rest)
+    return [
+        f"  {measurement.problem.leg}",
+        now,
+        best,
+        _ms(seconds[now]) if now in seconds else "-",
+        _ms(seconds[best]),
+        f"{measurement.gain:.2f}x",
+        others if len(others) <= 30 else others[:26] + " ...",
+    ]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g}" if seconds < 1 else f"{seconds * 1e3:.0f}"
+
+
+# --- problems as JSON ---------------------------------------------------------------------
+
+_LEFT_OUT = {"policy", "workspace", "tuning"}
+
+
+def _written(problem: Problem) -> dict[str, Any]:
+    fields = dataclasses.asdict(problem.bare)
+    return {name: value for name, value in fields.items() if name not in _LEFT_OUT}
+
+
+def _measurements(section: Mapping[str, Any]) -> tuple[Measurement, ...]:
+    """The measurements in a file's section; ValueError, TypeError or KeyError if it is none."""
+    return tuple(_measurement(entry) for entry in section["measurements"])
+
+
+def _measurement(entry: Mapping[str, Any]) -> Measurement:
+    fields = dict(entry["problem"])
+    axes = tuple(Axis(**axis) for axis in fields.pop("axes"))
+    vmapped, precision = tuple(fields.pop("vmapped")), tuple(fields.pop("precision"))
+    problem = Problem(axes=axes, vmapped=vmapped, precision=precision, **fields)
+    numbers = [n for axis in axes for n in dataclasses.astuple(axis)] + [problem.groups]
+    names = (problem.x_dtype, problem.w_dtype, problem.y_dtype, *precision, entry["chosen"])
+    if not (problem.static and is_static(*numbers) and problem.leg in LEGS):
+        raise ValueError("a measured problem is a leg and its sizes")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("dtypes, precisions and algorithms are names")
+    seconds = {str(name): float(value) for name, value in entry["seconds"].items()}
+    if not seconds or not all(0 < value < math.inf for value in seconds.values()):
+        raise ValueError("a measurement is a time")
+    ranked = sorted(seconds.items(), key=lambda item: item[1])
+    return Measurement(problem, entry["chosen"], tuple(ranked))
