@@ -19,6 +19,8 @@ from jconv._ops import conv as conv
 from jconv._ops import conv_filter_grad as conv_filter_grad
 from jconv._ops import conv_input_grad as conv_input_grad
 from jconv._ops import conv_transpose as conv_transpose
+from jconv._patches import fold as fold
+from jconv._patches import unfold as unfold
 from jconv._plan import Plan as Plan
 from jconv._plan import plan as plan
 from jconv._plan import plan_transpose as plan_transpose
@@ -46,10 +48,12 @@ __all__ = [
     "custom_conv",
     "diagnose",
     "explain",
+    "fold",
     "input_sizes",
     "plan",
     "plan_chain",
     "plan_transpose",
     "policy",
     "solve",
+    "unfold",
 ]

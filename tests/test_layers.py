@@ -24,6 +24,7 @@ LAYERS = {
     "_layout": 0,
     "_jax": 0,
     "_symbols": 0,
+    "_reword": 0,
     # one problem, or what is wrong with a call that should pose one
     "_problem": 1,
     "_check": 1,
@@ -35,6 +36,7 @@ LAYERS = {
     "_borders": 4,
     "_trilinear": 4,
     "_ops": 4,
+    "_patches": 4,
     "_custom": 4,
     # faces
     "_leg": 5,
