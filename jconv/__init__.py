@@ -1,5 +1,6 @@
 """jconv: convolution for JAX with the backward pass made explicit."""
 
+from jconv import compat as compat
 from jconv._algorithms import algorithms as algorithms
 from jconv._chain.chain import ChainPlan as ChainPlan
 from jconv._chain.chain import ChainRow as ChainRow
