@@ -6,5 +6,6 @@ that names that library's own argument.
 """
 
 from jconv.compat import lax as lax
+from jconv.compat import torch as torch
 
-__all__ = ["lax"]
+__all__ = ["lax", "torch"]

@@ -37,10 +37,9 @@ def read_numbers(op: str, lhs: Array, rhs: Array, value: Any) -> _lax.ConvDimens
 
 
 def read_factors(op: str, name: str, value: Any, rank: int) -> tuple[int, ...]:
-    if value is None and name.endswith("dilation"):
-        return (1,) * rank
+    given: Any = (1,) * rank if value is None and name.endswith("dilation") else value
     try:
-        factors = tuple(map(operator.index, value))
+        factors = tuple(operator.index(entry) for entry in given)
     except TypeError:
         factors = (0,)
     if len(factors) != rank or any(factor < 1 for factor in factors):
@@ -78,11 +77,11 @@ def read_pads(op: str, padding: Any, i: Any, k: Any, s: Any, b: Any, d: Any) -> 
 def read_pairs(op: str, padding: Any, rank: int) -> Pairs:
     try:
         pairs = tuple((size(low), size(high)) for low, high in padding)
+        if len(pairs) == rank:
+            return pairs
     except (TypeError, ValueError):
-        pairs = None
-    if pairs is None or len(pairs) != rank:
-        raise wrong(op, "padding", padding, f"a rule's name, or {rank} (low, high) pairs")
-    return pairs
+        pass
+    raise wrong(op, "padding", padding, f"a rule's name, or {rank} (low, high) pairs")
 
 
 def size(value: Any) -> Any:
