@@ -6,6 +6,7 @@ that names that library's own argument.
 """
 
 from jconv.compat import lax as lax
+from jconv.compat import tf as tf
 from jconv.compat import torch as torch
 
-__all__ = ["lax", "torch"]
+__all__ = ["lax", "tf", "torch"]

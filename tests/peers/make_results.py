@@ -1,6 +1,7 @@
 """Ask another framework for its convolutions and store the answers beside this file.
 
-    python tests/peers/make_results.py torch | tensorflow | onnx | torch_more
+    python tests/peers/make_results.py torch | tensorflow | onnx
+    python tests/peers/make_results.py torch_more | tensorflow_more
 
 Each needs its framework (and NumPy), in an environment of its own if need be: jconv and JAX are
 not imported. The file is rewritten as a whole or not at all, and names the versions.
@@ -52,7 +53,13 @@ def shipped(framework: str, peer: Any) -> Answered:
 
 
 MAKERS: dict[str, Callable[[str, Any], Answered]]
-MAKERS = {"torch": seeded, "tensorflow": seeded, "onnx": shipped, "torch_more": listed}
+MAKERS = {
+    "torch": seeded,
+    "tensorflow": seeded,
+    "onnx": shipped,
+    "torch_more": listed,
+    "tensorflow_more": listed,
+}
 
 
 def main(arguments: list[str]) -> None:
