@@ -5,8 +5,9 @@ libraries is imported. What an argument means is what it means there; a wrong on
 that names that library's own argument.
 """
 
+from jconv.compat import keras as keras
 from jconv.compat import lax as lax
 from jconv.compat import tf as tf
 from jconv.compat import torch as torch
 
-__all__ = ["lax", "tf", "torch"]
+__all__ = ["keras", "lax", "tf", "torch"]
