@@ -7,7 +7,8 @@ that names that library's own argument.
 
 from jconv.compat import keras as keras
 from jconv.compat import lax as lax
+from jconv.compat import onnx as onnx
 from jconv.compat import tf as tf
 from jconv.compat import torch as torch
 
-__all__ = ["keras", "lax", "tf", "torch"]
+__all__ = ["keras", "lax", "onnx", "tf", "torch"]

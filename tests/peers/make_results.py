@@ -1,7 +1,7 @@
 """Ask another framework for its convolutions and store the answers beside this file.
 
     python tests/peers/make_results.py torch | tensorflow | onnx
-    python tests/peers/make_results.py torch_more | tensorflow_more | keras_more
+    python tests/peers/make_results.py torch_more | tensorflow_more | keras_more | onnx_more
 
 Each needs its framework (and NumPy), in an environment of its own if need be: jconv and JAX are
 not imported. The file is rewritten as a whole or not at all, and names the versions.
@@ -60,6 +60,7 @@ MAKERS = {
     "torch_more": listed,
     "tensorflow_more": listed,
     "keras_more": listed,
+    "onnx_more": listed,
 }
 
 
