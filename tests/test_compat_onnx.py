@@ -41,6 +41,21 @@ def test_another_answer_is_noticed():
         check_equal("onnx", wrong, expected)
 
 
+@pytest.mark.parametrize(
+    ("auto_pad", "expected"),
+    [
+        ("SAME_UPPER", [0, 0, 1, 10, 0, 0, 0, 2, 20, 0, 0, 0, 3, 30, 0]),
+        ("SAME_LOWER", [0, 1, 10, 0, 0, 0, 2, 20, 0, 0, 0, 3, 30, 0, 0]),
+    ],
+)
+def test_rows_beyond_the_full_result_are_spread_as_pads_are(auto_pad, expected):
+    """As ONNX's reference evaluator has it (onnx 1.23.2); other runtimes differ here."""
+    x = np.array([[[1, 2, 3]]], np.float32)
+    w = np.array([[[1, 10]]], np.float32)
+    y = ours.conv_transpose(x, w, auto_pad=auto_pad, strides=[5])
+    np.testing.assert_array_equal(y[0, 0], expected)
+
+
 @pytest.mark.parametrize("extra", [[2, 2], [4, 3]])
 def test_output_padding_beyond_the_stride_is_rows_of_zeros(extra):
     """The specification's size formula has no bound on it."""
