@@ -1,5 +1,6 @@
 """jconv: convolution for JAX with the backward pass made explicit."""
 
+from jconv import compat as compat
 from jconv._algorithms import algorithms as algorithms
 from jconv._chain.chain import ChainPlan as ChainPlan
 from jconv._chain.chain import ChainRow as ChainRow
@@ -19,6 +20,8 @@ from jconv._ops import conv as conv
 from jconv._ops import conv_filter_grad as conv_filter_grad
 from jconv._ops import conv_input_grad as conv_input_grad
 from jconv._ops import conv_transpose as conv_transpose
+from jconv._patches import fold as fold
+from jconv._patches import unfold as unfold
 from jconv._plan import Plan as Plan
 from jconv._plan import plan as plan
 from jconv._plan import plan_transpose as plan_transpose
@@ -50,10 +53,12 @@ __all__ = [
     "custom_conv",
     "diagnose",
     "explain",
+    "fold",
     "input_sizes",
     "plan",
     "plan_chain",
     "plan_transpose",
     "policy",
     "solve",
+    "unfold",
 ]

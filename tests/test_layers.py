@@ -27,6 +27,7 @@ LAYERS = {
     "_clock": 0,
     "_progress": 0,
     "_symbols": 0,
+    "_reword": 0,
     # one problem, or what is wrong with a call that should pose one
     "_problem": 1,
     "_check": 1,
@@ -38,6 +39,7 @@ LAYERS = {
     "_borders": 4,
     "_trilinear": 4,
     "_ops": 4,
+    "_patches": 4,
     "_custom": 4,
     # faces
     "_leg": 5,

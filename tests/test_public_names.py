@@ -25,12 +25,14 @@ PUBLIC = {
     "custom_conv",
     "diagnose",
     "explain",
+    "fold",
     "input_sizes",
     "plan",
     "plan_chain",
     "plan_transpose",
     "policy",
     "solve",
+    "unfold",
 }
 
 

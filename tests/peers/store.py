@@ -74,6 +74,7 @@ def name_of(op: str, arguments: Mapping[str, Any], number: int) -> str:
     parts = [op]
     for argument, value in arguments.items():
         entries = value if isinstance(value, list) else [value]
+        entries = ["pairs"] if isinstance(entries[0], list) else entries
         plain = len(set(entries)) < 2 and set(entries) <= {0, 1, "NWC", "NHWC", "NDHWC"}
         if plain or argument not in _SHORT:
             continue
