@@ -35,11 +35,13 @@ class Constants:
     fused: float = 3.57e10  # terms of a fused sum of slices
     fused_pairs: float = 5.11e9  # the same where both factors are slices
     bandwidth: float = 1.68e10  # bytes
+    fresh: float = 3e9  # bytes of temporaries beyond what the allocator keeps
     call: float = 1.4e-7  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
 COMPILE = 0.01  # seconds to compile a kernel
+KEPT = 1 << 25  # bytes: glibc gives larger blocks back at once
 RUNS = 1e4  # over which a compilation pays
 
 CONSTANTS = Constants()
@@ -88,6 +90,11 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
 
 def moved(problem: Problem, elements: float) -> float:
     return elements * itemsize(problem.wide_dtype) / CONSTANTS.bandwidth
+
+
+def fresh(size: float) -> float:
+    """Temporaries so large that their pages are new on every call."""
+    return size / CONSTANTS.fresh if size > KEPT else 0.0
 
 
 def kernels(count: float, calls: float = 1.0) -> float:

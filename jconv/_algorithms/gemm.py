@@ -34,7 +34,52 @@ Options = dict
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
     a, b = widen(problem, a, b)
     options = {"precision": precision(problem), "preferred_element_type": a.dtype}
-    return _LEGS[problem.leg](problem, a, b, options)
+    legs = _POINTWISE if pointwise(problem) else _LEGS
+    return legs[problem.leg](problem, a, b, options)
+
+
+# --- one tap: pixels as rows ------------------------------------------------------------------
+
+
+def _pixels(x: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
+    """The pixels that a kernel of one tap reads, as a matrix."""
+    for dim, axis in enumerate(axes, start=1):
+        x = _tap(resize(x, dim, axis.p0, _rows(axis)), dim, 0, axis)
+    return x.reshape(-1, x.shape[-1])
+
+
+def _pointwise_conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax.Array:
+    rows = _pixels(x, problem.axes)
+    y = lax.dot_general(rows, w.reshape(w.shape[-2:]), (((1,), (0,)), ((), ())), **options)
+    return y.reshape(problem.out_shape)
+
+
+def _pointwise_input_grad(
+    problem: Problem, g: jax.Array, w: jax.Array, options: Options
+) -> jax.Array:
+    rows = g.reshape(-1, g.shape[-1])
+    x = lax.dot_general(rows, w.reshape(w.shape[-2:]), (((1,), (1,)), ((), ())), **options)
+    x = x.reshape(*g.shape[:-1], problem.c)
+    # Row s*o - p0 of x gets the product of row o; the others get zeros.
+    edges = [(-a.p0, a.i + a.p0 - (a.s * (a.o - 1) + 1), a.s - 1) for a in problem.axes]
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+
+
+def _pointwise_filter_grad(
+    problem: Problem, x: jax.Array, g: jax.Array, options: Options
+) -> jax.Array:
+    rows = _pixels(x, problem.axes)
+    w = lax.dot_general(rows, g.reshape(-1, g.shape[-1]), (((0,), (0,)), ((), ())), **options)
+    return w.reshape(problem.out_shape)
+
+
+_POINTWISE = {
+    "conv": _pointwise_conv,
+    "input_grad": _pointwise_input_grad,
+    "filter_grad": _pointwise_filter_grad,
+}
+
+# --- several taps: windows as rows ------------------------------------------------------------
 
 
 def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax.Array:
@@ -49,7 +94,7 @@ def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax
 
 
 def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: Options) -> jax.Array:
-    if problem.c == 1 and not pointwise(problem):
+    if problem.c == 1:
         return _input_grad_of_planes(problem, g, w, options)
     matrix = w.reshape(-1, w.shape[-1])
 

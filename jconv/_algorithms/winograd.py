@@ -229,6 +229,7 @@ def seconds(problem: Problem, m: int) -> float:
         total += _cost.moved(problem, kept)
     else:
         products = _cost.dot(problem, count / calls, inner, columns)
+    total += _cost.fresh(4 * points * (inner * columns + count / calls * (inner + columns)))
     stages = 3 * points + math.prod(t.outputs for t in tiles)
     return total + calls * points * products + _cost.kernels(stages, calls)
 

@@ -132,7 +132,10 @@ class Report:
 def symbols(operation: str) -> dict[str, str]:
     """What an operation calls its operands, by slot."""
     first, second = SLOTS[operation][1]
-    return {first: "x" if operation == "conv_transpose" else SYMBOLS[first], second: SYMBOLS[second]}
+    return {
+        first: "x" if operation == "conv_transpose" else SYMBOLS[first],
+        second: SYMBOLS[second],
+    }
 
 
 def call_text(operation: str, case: Case, keywords: dict[str, Any], way: str) -> str:
