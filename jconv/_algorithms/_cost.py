@@ -19,24 +19,24 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.31e11  # operations of a matrix product with no short side
-    dot_rows: float = 3.58
-    dot_inner: float = 12.7
-    dot_columns: float = 7.94
-    conv: float = 1.35e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 36.9  # products to a window
-    conv_columns: float = 9.41
-    conv_taps: float = 4.87  # of the filter, in its backprop
-    volume: float = 0.199  # on three axes, of the rate on fewer
-    dilated: float = 1.05e11  # the same with input dilation
-    dilated_holes: float = 74.3
-    scalar: float = 8.38e8  # the same with groups, for each channel of a group
-    loops: float = 7.86e8  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 3.57e10  # terms of a fused sum of slices
-    fused_pairs: float = 5.11e9  # the same where both factors are slices
-    bandwidth: float = 1.68e10  # bytes
-    fresh: float = 3e9  # bytes of temporaries beyond what the allocator keeps
-    call: float = 1.4e-7  # seconds for a kernel
+    dot: float = 1.56e11  # operations of a matrix product with no short side
+    dot_rows: float = 13.5
+    dot_inner: float = 3.61
+    dot_columns: float = 11.8
+    conv: float = 1.56e11  # operations of XLA's convolution with many channels
+    conv_inner: float = 23.8  # products to a window
+    conv_columns: float = 14.4
+    conv_taps: float = 5.21  # of the filter, in its backprop
+    volume: float = 0.264  # on three axes, of the rate on fewer
+    dilated: float = 1.74e11  # the same with input dilation
+    dilated_holes: float = 132
+    scalar: float = 7.48e8  # the same with groups, for each channel of a group
+    loops: float = 1.09e9  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 2.49e10  # terms of a fused sum of slices
+    fused_pairs: float = 1.23e10  # the same where both factors are slices
+    bandwidth: float = 1.37e10  # bytes
+    fresh: float = 6.47e9  # bytes of temporaries beyond what the allocator keeps
+    call: float = 1.86e-7  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
