@@ -19,7 +19,7 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.56e11  # operations of a matrix product with no short side
+    dot: float = 1.9e11  # operations of a matrix product with no short side
     dot_rows: float = 13.5
     dot_inner: float = 3.61
     dot_columns: float = 11.8
@@ -32,9 +32,9 @@ class Constants:
     dilated_holes: float = 132
     scalar: float = 7.48e8  # the same with groups, for each channel of a group
     loops: float = 1.09e9  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 2.49e10  # terms of a fused sum of slices
+    fused: float = 3.1e10  # terms of a fused sum of slices
     fused_pairs: float = 1.23e10  # the same where both factors are slices
-    bandwidth: float = 1.37e10  # bytes
+    bandwidth: float = 1.7e10  # bytes
     fresh: float = 6.47e9  # bytes of temporaries beyond what the allocator keeps
     call: float = 1.86e-7  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
