@@ -29,7 +29,7 @@ from jconv._ops import (
     conv,
     conv_filter_grad,
     conv_input_grad,
-    read_dtype,
+    given_dtype,
 )
 
 
@@ -92,7 +92,7 @@ def custom_conv(
     }
     _check_legs(forward=forward, input_grad=input_grad, filter_grad=filter_grad)
     _check_settings(keywords)
-    preferred = read_dtype("custom_conv", "preferred_element_type", preferred_element_type)
+    preferred = given_dtype("custom_conv", "preferred_element_type", preferred_element_type)
     run_forward = _accepting(forward or conv, {**keywords, "preferred_element_type": preferred})
     # preferred_element_type is the forward's; derivatives come back in their operand's dtype.
     run_input_grad = _accepting(input_grad or conv_input_grad, keywords)

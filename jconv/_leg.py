@@ -9,7 +9,7 @@ from jconv import _jax
 from jconv._check.dtypes import kind_of
 from jconv._errors import ConvError, Remedy, show
 from jconv._geometry import Size, product
-from jconv._ops import read_dtype
+from jconv._ops import given_dtype
 from jconv._planner import choose
 from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 
@@ -69,7 +69,7 @@ def read_platform(op: str, value: Any) -> str:
 
 def read_number_dtype(op: str, value: Any) -> str:
     """The dtype of a plan's operands: one that holds numbers, float32 for none."""
-    name = read_dtype(op, "dtype", value) or "float32"
+    name = given_dtype(op, "dtype", value) or "float32"
     if kind_of(name) == "other":
         raise ConvError(
             f"{op}: `dtype` must hold numbers; it is {name}.",

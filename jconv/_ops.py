@@ -17,8 +17,9 @@ from jax.typing import ArrayLike, DTypeLike
 from jconv._borders import pad_borders, pad_borders_adjoint
 from jconv._check import settings
 from jconv._check.call import ARRAYS, Call
+from jconv._check.dtypes import read_dtype
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError, Remedy, show
+from jconv._errors import ConvError
 from jconv._policy import captured
 from jconv._problem import OUTPUT, Problem, compute_dtype
 from jconv._trilinear import run_leg
@@ -294,42 +295,36 @@ def _permute(array: Array, order: tuple[int, ...]) -> Array:
 
 def make_call(op: str, arrays: dict[str, Any], **keywords: Any) -> Call:
     """The Call that these arguments make, arrays described by shape and dtype."""
-    shapes, dtypes = {}, {}
     for name, array in arrays.items():
-        abstract = isinstance(array, jax.ShapeDtypeStruct)
-        if abstract or not hasattr(array, "shape") or not hasattr(array, "dtype"):
-            remedy = (
-                f"jconv.plan and jax.eval_shape take shapes without values as `{name}`"
-                if abstract
-                else f"convert it with jnp.asarray({name})"
-            )
-            raise ConvError(
-                f"{op}: `{name}` must be an array; {remedy}.",
-                argument=name,
-                got=array if abstract else type(array).__name__,
-                expected="a JAX or NumPy array",
-            )
-        shapes[name] = tuple(array.shape)
-        dtypes[name] = dtype_name(array.dtype)
+        check_array(op, name, array)
+    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    dtypes = {name: dtype_name(array.dtype) for name, array in arrays.items()}
     wanted = keywords.get("preferred_element_type")
-    keywords["preferred_element_type"] = read_dtype(op, "preferred_element_type", wanted)
+    keywords["preferred_element_type"] = given_dtype(op, "preferred_element_type", wanted)
     return Call(op, shapes, dtypes, **keywords)
 
 
-def read_dtype(op: str, argument: str, value: Any) -> str | None:
-    """The name of a dtype that a user gives, or None for none."""
-    if value is None:
-        return None
-    try:
-        return dtype_name(jnp.dtype(value))
-    except Exception:  # whatever an object that is no dtype raises when it is asked
-        raise ConvError(
-            f"{op}: `{argument}` must be a dtype; it is {show(value)}.",
-            argument=argument,
-            got=value,
-            expected="a dtype, such as jnp.float32 or 'bfloat16'",
-            remedies=[Remedy(argument, None, f"leave {argument} out")],
-        ) from None
+def check_array(op: str, name: str, array: Any) -> None:
+    abstract = isinstance(array, jax.ShapeDtypeStruct)
+    if not abstract and hasattr(array, "shape") and hasattr(array, "dtype"):
+        return
+    remedy = (
+        f"jconv.plan and jax.eval_shape take shapes without values as `{name}`"
+        if abstract
+        else f"convert it with jnp.asarray({name})"
+    )
+    raise ConvError(
+        f"{op}: `{name}` must be an array; {remedy}.",
+        argument=name,
+        got=array if abstract else type(array).__name__,
+        expected="a JAX or NumPy array",
+    )
+
+
+def given_dtype(op: str, argument: str, value: Any) -> str | None:
+    """The name of the dtype that is used where a user gives this one; None for none."""
+    name = read_dtype(op, argument, value)
+    return None if name is None else dtype_name(name)
 
 
 def dtype_name(dtype: Any) -> str:

@@ -11,14 +11,13 @@ from jax.typing import DTypeLike
 from jconv import _symbols as symbols
 from jconv._check.call import Call
 from jconv._check.resolve import Resolved
-from jconv._check.settings import LIMIT, as_int, as_size, entries_of, read_shape
+from jconv._check.settings import as_int, entries_of, read_shape, read_symbols
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError, show
 from jconv._geometry import Shape, Size, product, span
 from jconv._layout import Layout, parse_layout
 from jconv._leg import Leg as Leg
 from jconv._leg import plain, plan_leg, read_number_dtype, read_platform
-from jconv._ops import capture, read_dtype
+from jconv._ops import capture, given_dtype
 from jconv._picture.picture import plan_html, plan_svg
 from jconv._plan_calls import PlanCalls
 from jconv._problem import LEGS, Problem
@@ -118,16 +117,8 @@ class Plan(PlanCalls):
             >>> p.at(b=8, h=224, w=224).y_shape
             (8, 112, 112, 64)
         """
-        sizes = {name: self._size(name, value) for name, value in sizes.items()}
         known = symbols.symbols_in((*self.x_shape, *self.w_shape))
-        unknown = sorted(set(sizes) - known)
-        if unknown:
-            raise ConvError(
-                f"plan.at: there is no symbol {', '.join(unknown)} in this plan.",
-                argument=unknown[0],
-                got=sizes[unknown[0]],
-                expected=", ".join(sorted(known)) or "no symbols at all",
-            )
+        sizes = read_symbols("plan.at", sizes, known)
         rest = {n: symbols.substitute(v, sizes) for n, v in self.settings}
         return _plan(
             self.op,
@@ -135,21 +126,9 @@ class Plan(PlanCalls):
             symbols.substitute(self.w_shape, sizes),
             dtype=self.dtype,
             platform=self.platform,
-            constraints=symbols.constrain(self.constraints, sizes),
+            constraints=symbols.constrain("plan.at", self.constraints, sizes),
             **rest,
         )
-
-    @staticmethod
-    def _size(name: str, value: Any) -> Size:
-        size = as_size(value)
-        if size is None or (isinstance(size, int) and not 0 <= size <= LIMIT):
-            raise ConvError(
-                f"plan.at: `{name}` must be a size; it is {show(value)}.",
-                argument=name,
-                got=value,
-                expected="a whole number of 0 or more, or a symbolic dimension",
-            )
-        return size
 
 
 def plan(
@@ -259,7 +238,7 @@ def _plan(
     if "output_shape" in shapes:
         settings["output_shape"] = shapes["output_shape"]
     wanted = settings.get("preferred_element_type")
-    settings["preferred_element_type"] = read_dtype("plan", "preferred_element_type", wanted)
+    settings["preferred_element_type"] = given_dtype("plan", "preferred_element_type", wanted)
     name = read_number_dtype("plan", dtype)
     platform = read_platform("plan", platform)
     x, w = (read_shape("plan", argument, shapes[argument]) for argument in ("x_shape", "w_shape"))

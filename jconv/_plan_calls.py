@@ -9,7 +9,14 @@ import jax
 from jconv import _symbols as symbols
 from jconv._errors import ConvError, Remedy
 from jconv._geometry import Shape
-from jconv._ops import conv, conv_filter_grad, conv_input_grad, conv_transpose, dtype_name
+from jconv._ops import (
+    check_array,
+    conv,
+    conv_filter_grad,
+    conv_input_grad,
+    conv_transpose,
+    dtype_name,
+)
 from jconv._problem import Slot
 
 
@@ -72,6 +79,7 @@ class PlanCalls:
     def _check(self, **operands: tuple[Any, Shape]) -> dict[str, int]:
         """The values of the symbols; a ConvError where an array is not what was planned."""
         for name, (array, shape) in operands.items():
+            check_array("plan", name, array)
             if symbols.match(shape, tuple(array.shape)) is None:
                 raise _unplanned(name, tuple(array.shape), shape, "shape")
             if dtype_name(array.dtype) != self.dtype:

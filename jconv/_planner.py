@@ -72,9 +72,11 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
         return "forms other products than the definition, which this policy or precision excludes"
     if algorithm.error > LARGEST_ERROR and problem.policy != algorithm.name:
         return f"its error is up to {algorithm.error:g} times direct's"
-    limit, needed = problem.workspace, algorithm.workspace(problem, platform)
-    if limit is not None and needed > limit:
-        return f"needs {needed} bytes of workspace, over the limit of {limit}"
+    if problem.workspace is None:
+        return None
+    needed = algorithm.workspace(problem, platform)
+    if needed > problem.workspace:
+        return f"needs {needed} bytes of workspace, over the limit of {problem.workspace}"
     return None
 
 

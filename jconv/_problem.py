@@ -7,6 +7,7 @@ derivative of that form in one slot: it takes arrays for two slots and returns t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 from typing import Literal, Protocol
@@ -26,6 +27,7 @@ OUTPUT: dict[Leg, Slot] = {"conv": "y", "input_grad": "x", "filter_grad": "w"}
 LEG_OF: dict[Slot, Leg] = {"y": "conv", "x": "input_grad", "w": "filter_grad"}
 
 
+@functools.lru_cache(maxsize=256)
 def compute_dtype(*dtypes: str) -> str:
     """The dtype of products and sums: never below float32; integers wrap to the last one's.
 
@@ -41,6 +43,7 @@ def compute_dtype(*dtypes: str) -> str:
     return dtypes[-1]
 
 
+@functools.lru_cache(maxsize=64)
 def itemsize(dtype: str) -> int:
     """Bytes of one element; less than a byte counts as one."""
     bits = re.search(r"\d+", dtype)
@@ -88,6 +91,13 @@ class Problem:
     def dtype(self, slot: Slot) -> str:
         return {"x": self.x_dtype, "w": self.w_dtype, "y": self.y_dtype}[slot]
 
+    @functools.cached_property
+    def window_axes(self) -> tuple[Axis, ...]:
+        """The axes of the forward convolution that a leg is (of conv itself, for a filter grad)."""
+        if self.leg == "input_grad":
+            return tuple(axis.input_grad() for axis in self.axes)
+        return self.axes
+
     @property
     def out_shape(self) -> Shape:
         return self.shape(OUTPUT[self.leg])
@@ -96,7 +106,7 @@ class Problem:
     def out_dtype(self) -> str:
         return self.dtype(OUTPUT[self.leg])
 
-    @property
+    @functools.cached_property
     def wide_dtype(self) -> str:
         """The dtype that the leg computes in."""
         return compute_dtype(*(self.dtype(slot) for slot in OPERANDS[self.leg]), self.out_dtype)
@@ -105,12 +115,12 @@ class Problem:
     def rank(self) -> int:
         return len(self.axes)
 
-    @property
+    @functools.cached_property
     def static(self) -> bool:
         sizes = (self.n, self.c, self.f, *self.vmapped)
         return is_static(*sizes) and all(axis.static for axis in self.axes)
 
-    @property
+    @functools.cached_property
     def empty(self) -> bool:
         """Whether the sum has no terms, so that the leg is zeros of its shape."""
         sizes = (self.n, self.c, self.f, self.groups, *self.vmapped)

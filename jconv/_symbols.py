@@ -197,7 +197,7 @@ def _bad_facts(op: str, facts: Any, why: str, remedies: Sequence[Any] = ()) -> C
     )
 
 
-def constrain(constraints: tuple[str, ...], values: Mapping[str, Size]) -> tuple[str, ...]:
+def constrain(op: str, constraints: tuple[str, ...], values: Mapping[str, Size]) -> tuple[str, ...]:
     """The constraints that are left once some symbols have values.
 
     Raises:
@@ -215,7 +215,7 @@ def constrain(constraints: tuple[str, ...], values: Mapping[str, Size]) -> tuple
             if is_static(first, second) and not _RELATIONS[relation](first, second):
                 name = sorted(names)[0]
                 raise ConvError(
-                    f"plan.at: {first} {relation} {second} contradicts the constraint {text!r}.",
+                    f"{op}: {first} {relation} {second} contradicts the constraint {text!r}.",
                     argument=name,
                     got=values[name],
                     expected=text,

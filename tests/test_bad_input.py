@@ -291,6 +291,9 @@ def test_diagnose_finds_what_the_error_says():
     found = diagnose(x_shape=(1, 4, 8, 8), w_shape=W)
     assert (found.ok, found.argument, found.remedies[0].value) == (False, "x", X)
     assert diagnose(x_shape=X).argument == "w_shape"
+    for name in ("preferred_element_type", "precision", "padding_mode"):
+        assert diagnose(x_shape=X, w_shape=W, **{name: "foo"}).argument == name
+    assert diagnose(x_shape=X, w_shape=W, preferred_element_type=jnp.float32).ok
     assert diagnose(x_shape=X, w_shape=W, op="con").argument == "op"
     with pytest.raises(TypeError, match="strides"):
         diagnose(x_shape=X, w_shape=W, strides=2)

@@ -604,3 +604,25 @@ def test_errors_name_the_line(tmp_path, old, new, match):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(jconv.ConvError, match=r"cannot be\sread"):
         plan_chain(None, tmp_path / "no.toml")
+
+
+def test_symbols_of_a_chain_are_given_sizes_that_can_be():
+    layers = [("conv", {"features": 8, "kernel": 3})]
+    chain = plan_chain((1, "h", "w", 3), layers, constraints=["h >= 7", "b >= 2", "w >= h"])
+    for size in (-1, 2.5, None):
+        with pytest.raises(jconv.ConvError, match="`h` must be a size") as caught:
+            chain.at(h=size)
+        assert caught.value.argument == "h"
+    with pytest.raises(jconv.ConvError, match="contradicts"):
+        chain.at(h=6)
+    assert chain.at(h=8).at(w=9).x_shape == (1, 8, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("constraints", "h >= 7"), ("constraints", ["h > 3"]), ("dtype", "foo"), ("platform", "foo")],
+)
+def test_what_is_said_of_a_whole_chain_is_named(argument, value):
+    with pytest.raises(jconv.ConvError) as caught:
+        plan_chain((1, "h", 3), [("conv", {"features": 8, "kernel": 3})], **{argument: value})
+    assert caught.value.argument == argument

@@ -242,6 +242,17 @@ def test_a_symbolic_plan_checks_arrays_and_runs():
         plan.at(q=3)
 
 
+@pytest.mark.parametrize(
+    "value", [None, 3, [[1.0]], "x", jax.ShapeDtypeStruct((1, 8, 3), "float32")]
+)
+def test_a_plan_is_called_with_arrays(value):
+    plan = jconv.plan(("b", "h", 3), (3, 3, 4))
+    for call in (plan, plan.conv, plan.filter_grad):
+        with pytest.raises(jconv.ConvError, match="must be an array") as caught:
+            call(value, jnp.ones((3, 3, 4)))
+        assert caught.value.argument == "x"
+
+
 def test_to_dict_is_json():
     plan = jconv.plan(("b", "h", 3), (3, 3, 4), stride=2)
     read = json.loads(json.dumps(plan.to_dict()))

@@ -64,6 +64,7 @@ def predict(row: Row) -> float:
 def use(constants: _cost.Constants) -> None:
     _cost.CONSTANTS = constants
     _choose_once.cache_clear()
+    winograd.best.cache_clear()
 
 
 def fit(rows: list[Row]) -> _cost.Constants:

@@ -20,9 +20,7 @@ from jconv._problem import Problem, itemsize
 
 def window_axes(problem: Problem) -> tuple[Axis, ...]:
     """The axes of the forward convolution that a leg is (of conv itself, for a filter grad)."""
-    if problem.leg == "input_grad":
-        return tuple(axis.input_grad() for axis in problem.axes)
-    return problem.axes
+    return problem.window_axes
 
 
 def channels(problem: Problem) -> tuple[int, int]:

@@ -51,6 +51,12 @@ class Tile:
     def outputs(self) -> int:
         return len(self.y[0])
 
+    @functools.cached_property
+    def terms(self) -> dict[str, int]:
+        """Coefficients other than 0 in each factor."""
+        factors = {"x": self.x, "w": self.w, "y": self.y}
+        return {slot: sum(c != 0 for row in m for c in row) for slot, m in factors.items()}
+
 
 @functools.lru_cache(maxsize=512)
 def tile(k: int, m: int, s: int = 1, b: int = 1) -> Tile:

@@ -7,6 +7,7 @@ slices and stands behind a barrier: fused into its readers it would be computed 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -188,11 +189,17 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Ar
     return jnp.stack(taps).reshape(problem.out_shape)
 
 
-def _chunk(problem: Problem, m: int) -> int:
-    axes = window_axes(problem)
+@functools.lru_cache(maxsize=1024)
+def _extent(axes: tuple[Axis, ...], m: int) -> tuple[int, int]:
+    """The tiles of an image, and the products of a tile."""
     tiles = tiles_of(axes, m)
     _, counts, _, _ = _geometry(axes, tiles)
-    image = math.prod(counts) * math.prod(t.products for t in tiles) * (problem.c + problem.f) * 4
+    return math.prod(counts), math.prod(t.products for t in tiles)
+
+
+def _chunk(problem: Problem, m: int) -> int:
+    count, points = _extent(window_axes(problem), m)
+    image = count * points * (problem.c + problem.f) * 4
     return max(1, min(problem.n, TEMPORARIES // max(image, 1)))
 
 
@@ -202,24 +209,28 @@ MOST_PRODUCTS = 81  # matrix products of a tile: each is a kernel or three to co
 def tile_sizes(problem: Problem) -> list[int]:
     """Outputs that a tile may have on each axis."""
     axes = window_axes(problem)
-    products = lambda m: math.prod(t.products for t in tiles_of(axes, m))  # noqa: E731
-    return [m for m in (2, 4) if products(m) <= MOST_PRODUCTS]
+    return [m for m in (2, 4) if _extent(axes, m)[1] <= MOST_PRODUCTS]
+
+
+@functools.lru_cache(maxsize=1024)
+def best(problem: Problem) -> tuple[float, int]:
+    """The predicted seconds of the best tile size, and that size."""
+    return min((seconds(problem, m), m) for m in tile_sizes(problem))
 
 
 def choose_outputs(problem: Problem) -> int:
-    return min(tile_sizes(problem), key=lambda m: seconds(problem, m))
+    return best(problem)[1]
 
 
 def seconds(problem: Problem, m: int) -> float:
     axes = window_axes(problem)
-    tiles = tiles_of(axes, m)
-    _, counts, _, _ = _geometry(axes, tiles)
+    tiles, (count, points) = tiles_of(axes, m), _extent(axes, m)
     inner, columns = (
         (problem.f, problem.c) if problem.leg == "input_grad" else (problem.c, problem.f)
     )
-    count, points = problem.n * math.prod(counts), math.prod(t.products for t in tiles)
+    count *= problem.n
     calls = -(-problem.n // _chunk(problem, m))
-    terms = {slot: math.prod(_terms(getattr(t, slot)) for t in tiles) for slot in "xwy"}
+    terms = {slot: math.prod(t.terms[slot] for t in tiles) for slot in "xwy"}
     tiled = count * (inner * terms["x"] + columns * terms["y"])
     total = _cost.fused(problem, tiled + inner * columns * terms["w"])
     total += _cost.moved(problem, 2 * points * (count * (inner + columns) + inner * columns))
@@ -234,16 +245,10 @@ def seconds(problem: Problem, m: int) -> float:
     return total + calls * points * products + _cost.kernels(stages, calls)
 
 
-def _terms(matrix: Matrix) -> int:
-    return sum(value != 0 for row in matrix for value in row)
-
-
 def workspace(problem: Problem, platform: str) -> int:
     m = choose_outputs(problem)
-    tiles = tiles_of(window_axes(problem), m)
-    _, counts, _, _ = _geometry(window_axes(problem), tiles)
-    points = math.prod(t.products for t in tiles)
-    tiled = _chunk(problem, m) * math.prod(counts) * (problem.c + problem.f)
+    count, points = _extent(window_axes(problem), m)
+    tiled = _chunk(problem, m) * count * (problem.c + problem.f)
     return _cost.widened(problem) + 4 * points * (tiled + problem.c * problem.f)
 
 
@@ -279,7 +284,7 @@ WINOGRAD = Algorithm(
     exact=False,
     error=8.0,
     supports=supports,
-    cost=lambda problem, planner: seconds(problem, choose_outputs(problem)),
+    cost=lambda problem, planner: best(problem)[0],
     workspace=workspace,
     run=run,
 )

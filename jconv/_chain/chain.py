@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -22,6 +21,7 @@ from jconv._chain.read import Options, failed_layer, read_input, read_layers, re
 from jconv._chain.repairs import joining_remedies
 from jconv._chain.restores import Resizing, Restore, find_restores
 from jconv._chain.table import chain_table
+from jconv._check.settings import read_symbols
 from jconv._errors import ConvError, Remedy
 from jconv._geometry import Shape, Size, is_static, product
 from jconv._layout import parse_layout, spatial_names
@@ -183,19 +183,14 @@ class ChainPlan:
             size for layer in self.layers for _, value in layer.settings for size in _flat(value)
         )
         known = symbols.symbols_in([*self.x_shape, *told])
-        unknown = sorted(set(sizes) - known)
-        if unknown:
-            expected = ", ".join(sorted(known)) or "no symbols at all"
-            why = f"plan_chain.at: there is no symbol {', '.join(unknown)} in this chain."
-            raise wrong(unknown[0], sizes[unknown[0]], expected, why)
-        left = known - set(sizes)
+        sizes = read_symbols("plan_chain.at", sizes, known)
         return _build(
             symbols.substitute(self.x_shape, sizes),
             tuple(substituted(layer, sizes) for layer in self.layers),
             Options(
                 self.dtype,
                 self.platform,
-                tuple(fact for fact in self.constraints if _mentions(fact, left)),
+                symbols.constrain("plan_chain.at", self.constraints, sizes),
                 self.layout,
             ),
         )
@@ -376,10 +371,6 @@ def _try(x: Shape, layers: tuple[Layer, ...], options: Options) -> bool:
     except ConvError:
         return False
     return True
-
-
-def _mentions(fact: str, names: set[str]) -> bool:
-    return bool(set(re.findall(r"[A-Za-z_]\w*", fact)) & names)
 
 
 def _flat(value: Any) -> Iterable[Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import numpy as np
 
 from jconv._check.call import ARRAYS, Call
-from jconv._errors import ConvError
+from jconv._errors import ConvError, Remedy, show
 
 INTEGERS = (
     "int8",
@@ -36,6 +39,22 @@ def width_of(dtype: str) -> int:
     """Bits of a number, or of a complex one's half."""
     digits = re.match(r"[a-z]+(\d+)", dtype)
     return _WIDTH.get(dtype) or (int(digits.group(1)) if digits else 8)
+
+
+def read_dtype(op: str, argument: str, value: Any) -> str | None:
+    """The name of a dtype that a user gives, or None for none."""
+    if value is None:
+        return None
+    try:
+        return np.dtype(value).name
+    except Exception:  # whatever an object that is no dtype raises when it is asked
+        raise ConvError(
+            f"{op}: `{argument}` must be a dtype; it is {show(value)}.",
+            argument=argument,
+            got=value,
+            expected="a dtype, such as jnp.float32 or 'bfloat16'",
+            remedies=[Remedy(argument, None, f"leave {argument} out")],
+        ) from None
 
 
 def read_dtypes(call: Call) -> dict[str, str]:

@@ -63,6 +63,22 @@ def read_shape(op: str, argument: str, value: Any) -> Shape:
     return tuple(sizes)
 
 
+def read_symbols(op: str, sizes: Mapping[str, Any], known: Set[str]) -> dict[str, Size]:
+    """Sizes given to symbols by name: symbols that there are, and sizes that can be."""
+    for name, value in sizes.items():
+        size = as_size(value)
+        if name not in known:
+            expected = ", ".join(sorted(known)) or "no symbols at all"
+            why = f"there is no symbol {name} in it"
+        elif size is None or (isinstance(size, int) and not 0 <= size <= LIMIT):
+            expected = "a whole number of 0 or more, or a symbolic dimension"
+            why = f"`{name}` must be a size; it is {show(value)}"
+        else:
+            continue
+        raise ConvError(f"{op}: {why}.", argument=name, got=value, expected=expected)
+    return {name: as_size(value) for name, value in sizes.items()}
+
+
 def read_factors(op: str, argument: str, value: Any, rank: int) -> tuple[int, ...]:
     """stride, dilation or input_dilation: one int of at least 1, or one for each axis."""
     number, entries = as_int(value), entries_of(value)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jconv._check.call import ARRAYS, Call
+from jconv._check.dtypes import read_dtype
 from jconv._check.resolve import Resolved
 from jconv._check.settings import entries_of, read_shape
 from jconv._check.sizes import describe, input_sets
@@ -101,6 +102,8 @@ def _call(op: str, shapes: dict[str, Any], settings: dict[str, Any]) -> Call:
     unknown = sorted(set(settings) - SETTINGS - own)
     if unknown:
         raise TypeError(f"{op} has no argument {unknown[0]!r}")
+    wanted = settings.get("preferred_element_type")
+    settings["preferred_element_type"] = read_dtype(op, "preferred_element_type", wanted)
     read = {}
     for name in ARRAYS[op]:
         argument = f"{name}_shape"
