@@ -89,13 +89,14 @@ def _convolution(
 
 def _function(target: str) -> Any:
     module, _, path = target.partition(":")
-    sys.path.insert(0, os.getcwd())  # as python -m does; a console script does not
+    here = os.getcwd()
+    sys.path.insert(0, here)  # as python -m does; a console script does not
     try:
         found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise _MisuseError(str(error)) from error
     finally:
-        sys.path.pop(0)
+        sys.path.remove(here)
     for name in path.split("."):
         if not hasattr(found, name):
             raise _MisuseError(f"{module} has no {path}")

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 
 import jax.numpy as jnp
@@ -11,8 +9,10 @@ import pytest
 
 import jconv
 from jconv import _files
+from jconv._algorithms import BY_NAME
 from jconv._cli import main
 from jconv._policy import current_tuning
+from jconv._tuning import autotune
 from jconv._tuning.device import Environment, this_environment
 from jconv._tuning.table import TuningTable
 
@@ -166,7 +166,13 @@ def step():
 """
 
 
-def test_jconv_tune_of_shapes(capsys, tmp_path):
+@pytest.fixture
+def direct_alone(monkeypatch):
+    """One candidate, which compiles at once."""
+    monkeypatch.setattr(autotune, "REGISTRY", (BY_NAME["direct"],))
+
+
+def test_jconv_tune_of_shapes(capsys, tmp_path, direct_alone):
     path = tmp_path / "table.json"
     arguments = ["tune", "1,8,8,2", "3,3,2,4", "--stride", "2", "--rounds", "1", "-o", str(path)]
     assert main(arguments) == 0
@@ -180,21 +186,17 @@ def test_jconv_tune_of_shapes(capsys, tmp_path):
     assert len(TuningTable.load(path)) == 6
 
 
-def test_jconv_tune_of_a_function(tmp_path):
-    (tmp_path / "tuned_model.py").write_text(MODEL)
-    code = "import sys; from jconv._cli import main; sys.exit(main(sys.argv[1:]))"
-    path = os.pathsep.join(p for p in (os.getcwd(), *sys.path) if p)
-    for arguments in (["tuned_model:step"], ["tuned_model:loss", "1,8,8,2", "3,3,2,2"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, "tune", *arguments, "--rounds", "1", "--json"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        (first, *_) = json.loads(done.stdout)["measurements"]
-        assert first["problem"]["axes"][0]["s"] == 2
+@pytest.mark.parametrize("what", [["step"], ["loss", "1,8,8,2", "3,3,2,2"]])
+def test_jconv_tune_of_a_function_of_this_folder(capsys, tmp_path, monkeypatch, direct_alone, what):
+    module = f"tuned_{what[0]}"  # one that was not imported before
+    (tmp_path / f"{module}.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    name, *shapes = what
+    path = list(sys.path)
+    assert main(["tune", f"{module}:{name}", *shapes, "--rounds", "1", "--json"]) == 0
+    (first, *_) = json.loads(capsys.readouterr().out)["measurements"]
+    assert first["problem"]["axes"][0]["s"] == 2
+    assert sys.path == path
 
 
 @pytest.mark.parametrize(
