@@ -130,7 +130,7 @@ def picture(path, histories):
     right.axhline(90, color="gray", linewidth=0.8, linestyle=":")
     left.set(xlabel="step", ylabel="loss")
     right.set(xlabel="step", ylabel="degrees", ylim=(-5, 100), title="angle to the true gradient")
-    left.legend(fontsize=8)
+    left.legend(fontsize=8, loc="lower left")
     right.legend(fontsize=8)
     partial = path.with_name(path.name + ".partial")
     figure.savefig(partial, format="png", dpi=120)
