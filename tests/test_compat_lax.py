@@ -235,7 +235,7 @@ def test_a_remedy_is_followed_as_it_is_said():
 
 
 def test_flax_takes_it():
-    nnx = pytest.importorskip("flax.nnx", reason="flax is missing: install the extra `flax`")
+    nnx = pytest.importorskip("flax.nnx", reason="flax is missing: install the extra `peers`")
     for settings in [{}, {"strides": 2, "feature_group_count": 2}, {"padding": "CIRCULAR"}]:
         layers = [
             nnx.Conv(4, 6, (3, 3), rngs=nnx.Rngs(0), **settings, **more)

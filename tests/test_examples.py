@@ -19,8 +19,8 @@ import jconv
 ROOT = Path(__file__).parents[1]
 
 
-def run(script: Path, *arguments: str) -> str:
-    """What the script prints, with this checkout's jconv and warnings as errors."""
+def run(script: Path, folder: Path, *arguments: str) -> str:
+    """What the script prints in that folder, with this checkout's jconv and warnings as errors."""
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
     done = subprocess.run(
@@ -29,6 +29,7 @@ def run(script: Path, *arguments: str) -> str:
         text=True,
         timeout=300,
         env=environment,
+        cwd=folder,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -46,9 +47,70 @@ def check_train_by_hand(printed: str) -> None:
     assert float(largest) > 0
 
 
+def check_unet(printed: str) -> None:
+    assert "(1, 46, 38, 8); with output_shape: (1, 45, 37, 8)" in printed
+    overlaps = {
+        size: float(percent)
+        for size, percent in re.findall(r"unseen images of (.*): overlap (\S+)%", printed)
+    }
+    assert set(overlaps) == {"(45, 37)", "(46, 38)", "(61, 83)"}
+    assert min(overlaps.values()) > 50
+
+
+def check_feedback_alignment(printed: str) -> None:
+    losses = {
+        name.strip(): (float(first), float(last))
+        for name, first, last in re.findall(r"^(.+?) loss (\S+) -> (\S+)", printed, re.M)
+    }
+    assert [*losses] == ["true backprop", "feedback alignment", "last layer alone"]
+    assert losses["feedback alignment"][1] < losses["last layer alone"][1] < 2.303
+    angles = [float(angle) for angle in re.findall(r"layer \d: (\d+)", printed)]
+    assert max(angles) < 90  # every layer gets a gradient that helps
+    assert angles[-1] == 0  # nothing stands between the last one and the loss
+
+
+def check_shape_failures(printed: str) -> None:
+    assert re.findall(r"^(\d)\. ", printed, re.M) == ["1", "2", "3", "4", "5"]
+    # Each failing call is followed by its explanation, and by a call that works.
+    assert len(re.findall(r"^conv\w*: ", printed, re.M)) == 6
+    for shape in ["(3, 3, 3, 8)", "(1, 6, 6, 3)", "(1, 28, 28, 1)", "(1, 12, 12, 4)"]:
+        assert f"\n{shape}\n" in printed
+
+
+def check_export(printed: str) -> None:
+    off = [float(value) for value in re.findall(r"the artifact is off by (\S+)", printed)]
+    assert len(off) == 3
+    assert max(off) <= 1e-5
+    assert "the artifact and the direct step agree" in printed
+
+
+def check_second_order(printed: str) -> None:
+    off = [float(value) for value in re.findall(r"by products: off by (\S+)", printed)]
+    assert len(off) == 2
+    assert max(off) < 1e-4
+    before, after = re.search(r"Gauss-Newton step: loss (\S+) -> (\S+)", printed).groups()
+    assert float(after) < float(before)
+
+
+def check_data_parallel(printed: str) -> None:
+    assert "4 devices: " in printed
+    assert "(32, 8, 8, 1) on each device" in printed
+    assert "its filter gradient: float32[3,3,1,16]" in printed
+    losses = re.findall(r"steps on .*: loss (\S+),", printed)
+    assert abs(float(losses[0]) - float(losses[1])) < 1e-3
+    assert "as they should" in printed
+
+
 SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "train_by_hand.py": (["--steps", "30"], check_train_by_hand),
+    "unet_odd_sizes.py": (["--steps", "60", "--picture", "of.mine"], check_unet),
+    "feedback_alignment.py": (["--steps", "80"], check_feedback_alignment),
+    "shape_failures.py": ([], check_shape_failures),
+    "export_training_step.py": (["--steps", "1"], check_export),
+    "second_order.py": (["--iterations", "4"], check_second_order),
+    "data_parallel.py": (["--steps", "20"], check_data_parallel),
 }
+PICTURES = {"unet_odd_sizes.py": "of.mine", "feedback_alignment.py": "feedback_alignment.png"}
 
 
 def test_every_example_has_a_short_form() -> None:
@@ -56,11 +118,15 @@ def test_every_example_has_a_short_form() -> None:
 
 
 @pytest.mark.parametrize("name", SHORT_FORMS)
-def test_example(name: str) -> None:
+def test_example(name: str, tmp_path: Path) -> None:
     pytest.importorskip("optax", reason="optax is missing: install the extra `test`")
     pytest.importorskip("sklearn", reason="scikit-learn is missing: install the extra `test`")
     arguments, check = SHORT_FORMS[name]
-    check(run(ROOT / "examples" / name, *arguments))
+    check(run(ROOT / "examples" / name, tmp_path, *arguments))
+    # A picture is whole, and nothing else is left behind.
+    left = [path.name for path in tmp_path.iterdir()]
+    assert left == ([PICTURES[name]] if name in PICTURES else [])
+    assert all((tmp_path / file).read_bytes().endswith(b"IEND\xaeB`\x82") for file in left)
 
 
 MODULES = sorted(

@@ -1,8 +1,8 @@
 """ONNX's convolutions as ONNX Runtime answers them: pads by rule, told shapes, Col2Im.
 
-Not asked is ConvTranspose whose told result is larger than the full one (SAME with a kernel smaller
-than the stride, for one): ONNX Runtime does not let pads become negative, as ONNX's specification and
-its reference evaluator do.
+Not asked is ConvTranspose whose told result is larger than the full one (SAME with a kernel
+smaller than the stride, for one): ONNX Runtime does not let pads become negative, as ONNX's
+specification and its reference evaluator do.
 """
 
 from __future__ import annotations
