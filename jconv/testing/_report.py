@@ -68,7 +68,7 @@ class Refused:
         return f"refused by {by}: {self.reason}\n  {of}; {len(self.cases)} cases: {shown}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
     """What a check found: true if nothing is wrong, and printed as a text that says what is.
 
@@ -114,6 +114,9 @@ class Report:
             raise AssertionError(f"\n{self}")
         return self
 
+    def __repr__(self) -> str:
+        return str(self)  # which is what pytest shows of `assert report.ok, report`
+
     def __str__(self) -> str:
         how = "" if self.exact else ", rounded where exact sums would be whole numbers"
         head = (
@@ -132,7 +135,10 @@ class Report:
 def symbols(operation: str) -> dict[str, str]:
     """What an operation calls its operands, by slot."""
     first, second = SLOTS[operation][1]
-    return {first: "x" if operation == "conv_transpose" else SYMBOLS[first], second: SYMBOLS[second]}
+    return {
+        first: "x" if operation == "conv_transpose" else SYMBOLS[first],
+        second: SYMBOLS[second],
+    }
 
 
 def call_text(operation: str, case: Case, keywords: dict[str, Any], way: str) -> str:
