@@ -11,8 +11,8 @@ from jconv.testing._likeliest import likeliest
 from jconv.testing._questions import OPERATIONS, Item, Question, draw
 
 SAMPLE = [
-    *[Question(case, op) for case in CASES[::2] for op in OPERATIONS[:3]],
-    *[Question(case, "conv", dtype="complex64") for case in CASES[::20]],
+    *[Question(case, op) for case in CASES for op in OPERATIONS[:3]],
+    *[Question(case, op, dtype="complex64") for case in CASES[::20] for op in OPERATIONS[:3]],
     *[Question(case, "conv_transpose", told="output_padding") for case in CASES[::4]
       if case.transposable and 0 not in (*case.y_shape, *case.w_shape)],
     *[Question(case, "conv", "vmap-both") for case in CASES[::20]],
@@ -22,7 +22,7 @@ SAMPLE = [
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)
 def test_an_answer_differs_from_the_right_one(cause):
     """Each answer of each cause is wrong in some case, and most can be worked out in some."""
-    for answer in cause.answers:
+    for at, answer in enumerate(cause.answers):
         different = worked = 0
         for question in SAMPLE:
             for item in question.items():
@@ -40,11 +40,11 @@ def test_an_answer_differs_from_the_right_one(cause):
             if different:
                 break
         assert worked
-        assert different or cause.name in NEVER_ALONE, (cause.name, cause.answers.index(answer))
+        assert different or (cause.name, at) in SIZES_ALONE, at
 
 
-# Answers written for cases that this sample lacks.
-NEVER_ALONE: set[str] = set()
+# A wrong high padding shows in the output's size alone: where that is kept, so is all else.
+SIZES_ALONE = {("low padding on both sides", 0), ("negative padding clipped", 4)}
 
 
 def test_names_are_unique_and_texts_are_there():
@@ -55,7 +55,7 @@ def test_names_are_unique_and_texts_are_there():
 
 def test_no_cause_explains_noise():
     rng = np.random.default_rng(0)
-    items = [question.items()[0] for question in SAMPLE[:60:3]]
+    items = [question.items()[0] for question in SAMPLE[:120:6]]
     wrong = [(item, rng.integers(-99, 99, item.expected.shape)) for item in items]
     assert likeliest([(i, a) for i, a in wrong if a.size > 2], []) is None
 

@@ -86,7 +86,8 @@ def test_the_fixture_in_tests_of_ones_own(tmp_path):
         "@pytest.fixture(scope='session')\n"
         "def conv_implementation(): return mine.Right\n"
         "def test_it(conv_implementation):\n"
-        "    assert check_conformance(conv_implementation, cases=CASES[:3], properties=['values'])\n"
+        "    few = {'cases': CASES[:3], 'properties': ['values']}\n"
+        "    assert check_conformance(conv_implementation, **few)\n"
     )
     code, told = run(tmp_path, "test_mine.py")
     assert code == 0, told
