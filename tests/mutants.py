@@ -124,13 +124,17 @@ class SameUndilated(Own):
 
     def settings(self, x_spatial, w_spatial, stride, padding, dilation, input_dilation):
         *most, _ = super().settings(x_spatial, w_spatial, stride, padding, dilation, input_dilation)
-        s, d, b, rows, windows = most
+        s, _, _, rows, windows = most
         if isinstance(padding, str):
             outputs = [-(-n // step) for n, step in zip(rows, s, strict=True)]
             sides = self.sides(padding, rows, w_spatial, s)
             if padding.upper() != "VALID":  # enough at the end for the windows that there are
-                sides = [(lo, max(hi, step * (o - 1) + k - n - lo)) for (lo, hi), step, o, k, n
-                         in zip(sides, s, outputs, windows, rows, strict=True)]
+                sides = [
+                    (lo, max(hi, step * (o - 1) + k - n - lo))
+                    for (lo, hi), step, o, k, n in zip(
+                        sides, s, outputs, windows, rows, strict=True
+                    )
+                ]
             return *most, sides
         return *most, self.sides(padding, rows, windows, s)
 
@@ -180,28 +184,28 @@ class NoDilation(Own):
         return super().cut(tap, outputs, s, (1,) * len(d))
 
 
-class StrideForDilation(Own):
+class Roomy(Own):
+    """Right, with room for windows that reach too far."""
+
+    def gather(self, x, rows):
+        return super().gather(x, [np.concatenate([r, np.full(40, -1)]) for r in rows])
+
+    def out_size(self, rows, window, s):
+        return super().out_size(rows - 40, window, s)
+
+
+class StrideForDilation(Roomy):
     """s and d exchanged where the windows are cut."""
 
     def cut(self, tap, outputs, s, d):
         return super().cut(tap, outputs, d, s)
 
-    def gather(self, x, rows):
-        # Room for windows that reach too far.
-        return super().gather(x, [np.concatenate([r, np.full(99, -1)]) for r in rows])
 
-    def out_size(self, rows, window, s):
-        return super().out_size(rows - 99, window, s)
-
-
-class StridesReversed(Own):
+class StridesReversed(Roomy):
     """The strides of (H, W) used as those of (W, H)."""
 
     def cut(self, tap, outputs, s, d):
         return super().cut(tap, outputs, s[::-1], d)
-
-    gather = StrideForDilation.gather
-    out_size = StrideForDilation.out_size
 
 
 class NoHoles(Own):
@@ -219,10 +223,13 @@ class RemainderLost(Own):
     """The input backprop as a full convolution: what it does not reach is filled with zeros."""
 
     def input_leg(self, g, w, sizes, stride, padding, dilation, b, *rest):
-        s, d, _, rows, windows, sides = self.settings(sizes, w.shape[:-2], stride, padding,
-                                                      dilation, b)
-        reached = [step * (o - 1) + k - sum(p) if o else 0
-                   for step, o, k, p in zip(s, g.shape[1:-1], windows, sides, strict=True)]
+        s, _, _, _, windows, sides = self.settings(
+            sizes, w.shape[:-2], stride, padding, dilation, b
+        )
+        reached = [
+            step * (o - 1) + k - sum(p) if o else 0
+            for step, o, k, p in zip(s, g.shape[1:-1], windows, sides, strict=True)
+        ]
         if each(b, len(sizes)) != (1,) * len(sizes) or min(reached) < 0:
             return super().input_leg(g, w, sizes, stride, padding, dilation, b, *rest)
         reached = [min(n, size) for n, size in zip(reached, sizes, strict=True)]
@@ -235,11 +242,14 @@ class RemainderInFront(Own):
     """The filter backprop pads (p0-r, p1) where it should pad (p0, p1-r)."""
 
     def filter_leg(self, x, g, taps, stride, padding, dilation, b, *rest):
-        _, _, _, rows, windows, sides = self.settings(x.shape[1:-1], taps, stride, padding,
-                                                      dilation, b)
+        _, _, _, rows, windows, sides = self.settings(
+            x.shape[1:-1], taps, stride, padding, dilation, b
+        )
         s = each(stride, len(taps))
-        left = [max(n + sum(p) - k, 0) % step
-                for n, p, k, step in zip(rows, sides, windows, s, strict=True)]
+        left = [
+            max(n + sum(p) - k, 0) % step
+            for n, p, k, step in zip(rows, sides, windows, s, strict=True)
+        ]
         moved = [(lo - r, hi + r) for (lo, hi), r in zip(sides, left, strict=True)]
         return super().filter_leg(x, g, taps, stride, moved, dilation, b, *rest)
 
@@ -261,20 +271,8 @@ class ReflectWithTheEdge(Own):
 class BorderGradientCropped(Own):
     """The backprop of a border cut off instead of added to the rows that it copies."""
 
-    def scatter(self, padded, rows, sizes):
-        once = []
-        for found in rows:
-            first = np.full(len(found), -1)
-            n = found.max(initial=-1) + 1
-            # Of the copies of a row only one of the array's own place counts.
-            inside = [at for at in range(len(found)) if at + 1 < len(found) or n]
-            start = next((at for at in inside if (found[at : at + n] == np.arange(n)).all()), None)
-            if start is None:
-                first = found
-            else:
-                first[start : start + n] = found[start : start + n]
-            once.append(first)
-        return super().scatter(padded, once, sizes)
+    def input_leg(self, *args):
+        return super().input_leg(*args[:-1], "zeros")
 
 
 class FirstOfBatch(Own):
@@ -309,8 +307,9 @@ class OutputPaddingUnread(Own):
     """conv_transpose(output_padding=) accepted, and not read."""
 
     def transposed_sizes(self, outputs, taps, stride, padding, dilation, output_padding):
-        return super().transposed_sizes(outputs, taps, stride, padding, dilation,
-                                        None if output_padding is None else 0)
+        return super().transposed_sizes(
+            outputs, taps, stride, padding, dilation, None if output_padding is None else 0
+        )
 
 
 class OutputShapeUnread(Own):
@@ -356,7 +355,9 @@ class LaxTransposePads(Own):
 
     def input_leg(self, g, w, sizes, stride, padding, dilation, b, *rest):
         if isinstance(padding, str) and padding.upper() == "SAME":
-            s, _, _, _, windows, _ = self.settings(sizes, w.shape[:-2], stride, padding, dilation, b)
+            s, _, _, _, windows, _ = self.settings(
+                sizes, w.shape[:-2], stride, padding, dilation, b
+            )
             padding = []
             for k, step, n, o in zip(windows, s, sizes, g.shape[1:-1], strict=True):
                 total = k + step - 2
@@ -406,8 +407,11 @@ def half_filter_grad(x, g, *, filter_shape, **settings):
     low, total = jnp.bfloat16, jnp.zeros(filter_shape, jnp.bfloat16)
     for at in range(x.shape[0]):
         one = jconv.conv_filter_grad(
-            x[at : at + 1].astype(low), g[at : at + 1].astype(low), filter_shape=filter_shape,
-            **settings)
+            x[at : at + 1].astype(low),
+            g[at : at + 1].astype(low),
+            filter_shape=filter_shape,
+            **settings,
+        )
         total = total + one
     return total.astype(x.dtype)
 
@@ -430,8 +434,10 @@ def mapped(rule):
 
             @run.def_vmap
             def batched(axis_size, in_batched, x, w):
-                x, w = (v if b else jnp.broadcast_to(v, (axis_size, *v.shape))
-                        for v, b in zip((x, w), in_batched, strict=True))
+                x, w = (
+                    v if b else jnp.broadcast_to(v, (axis_size, *v.shape))
+                    for v, b in zip((x, w), in_batched, strict=True)
+                )
                 each_one = [jconv.conv(x[n], w[n], **settings) for n in range(axis_size)]
                 return rule(each_one), True
 

@@ -105,9 +105,8 @@ class Own:
 
     def gather(self, x, rows):
         for axis, found in enumerate(rows, 1):
-            kept = np.concatenate([x, np.zeros_like(x.take([0], axis) if x.shape[axis] else
-                                   np.zeros((*x.shape[:axis], 1, *x.shape[axis + 1:]), x.dtype))], axis)
-            x = kept.take(np.where(found < 0, kept.shape[axis] - 1, found), axis)
+            zero = np.zeros((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.dtype)
+            x = np.concatenate([x, zero], axis).take(found, axis)  # row -1 is the zero
         return x
 
     def scatter(self, padded, rows, sizes):
@@ -132,13 +131,9 @@ class Own:
         return tap
 
     def cut(self, tap, outputs, s, d):
-        """The rows of the padded input that a tap meets, one slice for each axis."""
-        return (
-            slice(None),
-            *(slice(d[a] * t, d[a] * t + s[a] * outputs[a], s[a]) if False else
-              d[a] * t + s[a] * np.arange(outputs[a]).reshape([-1 if q == a else 1 for q in range(len(outputs))])
-              for a, t in enumerate(tap)),
-        )
+        """The rows of the padded input that a tap meets, as an index of the array."""
+        rows = [d[a] * t + s[a] * np.arange(outputs[a]) for a, t in enumerate(tap)]
+        return slice(None), *np.ix_(*rows)
 
     def input_channels(self, group, c, groups):
         return np.arange(group * c, (group + 1) * c)
@@ -146,26 +141,45 @@ class Own:
     def output_channels(self, group, f, groups):
         return np.arange(group * f, (group + 1) * f)
 
-    def matrix(self, w, tap, outs):
-        return w[tap][:, outs]
-
     # --- the operations -------------------------------------------------------------------------
 
-    def conv(self, x, w, *, stride=1, padding="SAME", dilation=1, input_dilation=1, groups=1,
-             layout=None, padding_mode="zeros"):
+    def conv(
+        self,
+        x,
+        w,
+        *,
+        stride=1,
+        padding="SAME",
+        dilation=1,
+        input_dilation=1,
+        groups=1,
+        layout=None,
+        padding_mode="zeros",
+    ):
         x, w = np.asarray(x), np.asarray(w)
         px, pw, py = self.orders(layout, x.ndim - 2)
-        y = self.forward(x.transpose(px), w.transpose(pw), stride, padding, dilation,
-                         input_dilation, groups, padding_mode)
+        y = self.forward(
+            x.transpose(px),
+            w.transpose(pw),
+            stride,
+            padding,
+            dilation,
+            input_dilation,
+            groups,
+            padding_mode,
+        )
         return y.transpose(np.argsort(py)).astype(x.dtype)
 
     def forward(self, x, w, stride, padding, dilation, input_dilation, groups, mode):
         sizes, taps = x.shape[1:-1], w.shape[:-2]
-        s, d, b, rows, windows, sides = self.settings(sizes, taps, stride, padding, dilation,
-                                                      input_dilation)
+        s, d, b, rows, windows, sides = self.settings(
+            sizes, taps, stride, padding, dilation, input_dilation
+        )
         padded = self.gather(x, self.all_rows(sizes, b, sides, mode))
-        outputs = [self.out_size(n, k, step)
-                   for n, k, step in zip(padded.shape[1:-1], windows, s, strict=True)]
+        outputs = [
+            self.out_size(n, k, step)
+            for n, k, step in zip(padded.shape[1:-1], windows, s, strict=True)
+        ]
         if isinstance(padding, str) and padding.upper() in ("SAME", "SAME_LOWER"):
             outputs = [-(-n // step) for n, step in zip(rows, s, strict=True)]
         c, f = w.shape[-2], w.shape[-1] // groups
@@ -175,9 +189,9 @@ class Own:
                 seen = padded[self.cut(tap, outputs, s, d)]
                 seen = seen[..., self.input_channels(group, c, groups)]
                 outs = self.output_channels(group, f, groups)
-                term = self.product(seen, self.matrix(w, self.filter_tap(tap, taps), np.arange(group * f, (group + 1) * f)))
-                y[..., outs] += term
-        return self.finish(y)
+                own = w[self.filter_tap(tap, taps)][:, group * f : (group + 1) * f]
+                y[..., outs] += self.product(seen, own)
+        return y
 
     def accumulator(self, dtype):
         return np.complex128 if np.dtype(dtype).kind == "c" else np.float64
@@ -186,17 +200,35 @@ class Own:
         kind = self.accumulator(np.result_type(a, b) if a.dtype.kind in "cf" else np.float32)
         return a.astype(kind) @ b.astype(kind)
 
-    def finish(self, y):
-        return y
-
-    def conv_input_grad(self, g, w, *, input_shape, stride=1, padding="SAME", dilation=1,
-                        input_dilation=1, groups=1, layout=None, padding_mode="zeros"):
+    def conv_input_grad(
+        self,
+        g,
+        w,
+        *,
+        input_shape,
+        stride=1,
+        padding="SAME",
+        dilation=1,
+        input_dilation=1,
+        groups=1,
+        layout=None,
+        padding_mode="zeros",
+    ):
         g, w = np.asarray(g), np.asarray(w)
         px, pw, py = self.orders(layout, g.ndim - 2)
         whole = len(input_shape) == g.ndim
         sizes = [input_shape[p] for p in px[1:-1]] if whole else list(input_shape)
-        x = self.input_leg(g.transpose(py), w.transpose(pw), sizes, stride, padding, dilation,
-                           input_dilation, groups, padding_mode)
+        x = self.input_leg(
+            g.transpose(py),
+            w.transpose(pw),
+            sizes,
+            stride,
+            padding,
+            dilation,
+            input_dilation,
+            groups,
+            padding_mode,
+        )
         return x.transpose(np.argsort(px)).astype(g.dtype)
 
     def input_leg(self, g, w, sizes, stride, padding, dilation, input_dilation, groups, mode):
@@ -205,34 +237,57 @@ class Own:
         rows = self.all_rows(sizes, b, sides, mode)
         outputs = g.shape[1:-1]
         c, f = w.shape[-2], w.shape[-1] // groups
-        reach = [max(len(found), self.window(k, n) + step * o)
-                 for found, k, n, step, o in zip(rows, taps, d, s, outputs, strict=True)]
+        # Room enough for the windows of a mutant as well.
+        room = max(s) * max(outputs) + max(self.window(k, n) for k, n in zip(taps, d, strict=True))
+        reach = [max(len(found), room) for found in rows]
         padded = np.zeros((g.shape[0], *reach, c * groups), self.accumulator(g.dtype))
         for tap in self.taps(taps):
             for group in range(groups):
-                cut = (*self.cut(tap, outputs, s, d),)
+                cut = self.cut(tap, outputs, s, d)
                 outs = self.output_channels(group, f, groups)
-                term = self.product(g[..., outs], self.matrix(w, self.filter_tap(tap, taps), np.arange(group * f, (group + 1) * f)).T)
+                own = w[self.filter_tap(tap, taps)][:, group * f : (group + 1) * f]
                 part = padded[cut]
-                part[..., self.input_channels(group, c, groups)] += term
+                part[..., self.input_channels(group, c, groups)] += self.product(
+                    g[..., outs], own.T
+                )
                 padded[cut] = part
         kept = padded[(slice(None), *(slice(len(found)) for found in rows))]
-        return self.finish(self.scatter(kept, rows, sizes))
+        return self.scatter(kept, rows, sizes)
 
-    def conv_filter_grad(self, x, g, *, filter_shape, stride=1, padding="SAME", dilation=1,
-                         input_dilation=1, groups=1, layout=None, padding_mode="zeros"):
+    def conv_filter_grad(
+        self,
+        x,
+        g,
+        *,
+        filter_shape,
+        stride=1,
+        padding="SAME",
+        dilation=1,
+        input_dilation=1,
+        groups=1,
+        layout=None,
+        padding_mode="zeros",
+    ):
         x, g = np.asarray(x), np.asarray(g)
         px, pw, py = self.orders(layout, x.ndim - 2)
         whole = len(filter_shape) == x.ndim
         taps = [filter_shape[p] for p in pw[:-2]] if whole else list(filter_shape)
-        w = self.filter_leg(x.transpose(px), g.transpose(py), taps, stride, padding, dilation,
-                            input_dilation, groups, padding_mode)
+        w = self.filter_leg(
+            x.transpose(px),
+            g.transpose(py),
+            taps,
+            stride,
+            padding,
+            dilation,
+            input_dilation,
+            groups,
+            padding_mode,
+        )
         return w.transpose(np.argsort(pw)).astype(x.dtype)
 
     def filter_leg(self, x, g, taps, stride, padding, dilation, input_dilation, groups, mode):
         sizes, outputs = x.shape[1:-1], g.shape[1:-1]
-        s, d, b, _, windows, sides = self.settings(sizes, taps, stride, padding, dilation,
-                                                   input_dilation)
+        s, d, b, _, _, sides = self.settings(sizes, taps, stride, padding, dilation, input_dilation)
         padded = self.gather(x, self.all_rows(sizes, b, sides, mode))
         c, f = x.shape[-1] // groups, g.shape[-1] // groups
         w = np.zeros((*taps, c, g.shape[-1]), self.accumulator(x.dtype))
@@ -243,13 +298,25 @@ class Own:
                 part = g[..., self.output_channels(group, f, groups)]
                 term = self.product(self.rows_of(seen).T, self.rows_of(part))
                 w[self.filter_tap(tap, taps)][:, group * f : (group + 1) * f] += term
-        return self.finish(w)
+        return w
 
     def rows_of(self, array):
         return array.reshape(-1, array.shape[-1])
 
-    def conv_transpose(self, x, w, *, stride=1, padding="SAME", output_padding=None,
-                       output_shape=None, dilation=1, groups=1, layout=None, padding_mode="zeros"):
+    def conv_transpose(
+        self,
+        x,
+        w,
+        *,
+        stride=1,
+        padding="SAME",
+        output_padding=None,
+        output_shape=None,
+        dilation=1,
+        groups=1,
+        layout=None,
+        padding_mode="zeros",
+    ):
         x, w = np.asarray(x), np.asarray(w)
         rank = x.ndim - 2
         px, pw, py = self.orders(layout, rank)
@@ -260,9 +327,17 @@ class Own:
         else:
             taps = [w.shape[p] for p in pw[:-2]]
             sizes = self.transposed_sizes(outputs, taps, stride, padding, dilation, output_padding)
-        return self.conv_input_grad(x, w, input_shape=sizes, stride=stride, padding=padding,
-                                    dilation=dilation, groups=groups, layout=layout,
-                                    padding_mode=padding_mode)
+        return self.conv_input_grad(
+            x,
+            w,
+            input_shape=sizes,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            layout=layout,
+            padding_mode=padding_mode,
+        )
 
     def transposed_sizes(self, outputs, taps, stride, padding, dilation, output_padding):
         rank = len(outputs)
@@ -273,8 +348,10 @@ class Own:
         else:
             windows = [self.window(k, n) for k, n in zip(taps, d, strict=True)]
             pairs = self.sides(padding, outputs, windows, s)
-            least = [n * (o - 1) + k - sum(p)
-                     for n, o, k, p in zip(s, outputs, windows, pairs, strict=True)]
+            least = [
+                n * (o - 1) + k - sum(p)
+                for n, o, k, p in zip(s, outputs, windows, pairs, strict=True)
+            ]
         if output_padding is not None:
             return [low + e for low, e in zip(least, each(output_padding, rank), strict=True)]
         if named:

@@ -111,9 +111,7 @@ class Implementation:
 
     def _alone(self, question: Question) -> Answer:
         try:
-            return jax.device_get(
-                self._run(question, [jax.numpy.asarray(o) for o in question.operands()])
-            )
+            return jax.device_get(self._run(question, jax.device_put(question.operands())))
         except _UNTRACEABLE:
             return Refusal("cannot be traced by JAX")
         except Exception as error:

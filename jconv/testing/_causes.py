@@ -7,7 +7,7 @@ failing case that was looked at, and the right one wherever the implementation w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from jconv.testing._questions import Array, Item
 from jconv.testing._wrong import Answer, Axis
 
 replace = dataclasses.replace
+MODES = ("reflect", "edge", "circular")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,10 +152,10 @@ def _transposed_matrices(array: Array, case: Case) -> Array:
 
 
 def _reread_matrices(array: Array, case: Case) -> Array:
-    """The memory of an (I, O) matrix read as (O, I)."""
+    """The memory of an (O, I) matrix read as (I, O)."""
     order = case.call.orders()["w"]
     w = np.transpose(array, order)
-    other = w.reshape(*w.shape[:-2], w.shape[-1], w.shape[-2]).swapaxes(-1, -2)
+    other = np.ascontiguousarray(w.swapaxes(-1, -2)).reshape(w.shape)
     return np.transpose(other, np.argsort(order))
 
 
@@ -200,6 +201,11 @@ def _smallest(item: Item) -> list[int] | None:
 def _strides_times_rows(item: Item) -> list[int]:
     outputs = item.case.call.read("y", item.case.y_shape)[1:-1]
     return [s * o for s, o in zip(_each(item.case, "stride"), outputs, strict=True)]
+
+
+def _whole_taps(axis: Axis) -> int:
+    """The remainder as far as it holds whole taps."""
+    return wrong.remainder(axis) // axis.d * axis.d
 
 
 def _without_remainder(item: Item) -> list[int] | None:
@@ -334,15 +340,14 @@ CAUSES: tuple[Cause, ...] = (
            wrong.resized(_without_remainder),
            *(wrong.each_axis(lambda a, by=by: replace(a, p0=a.p0 + by * wrong.remainder(a)))
              for by in (1, -1)),
-           *(wrong.each_axis(lambda a, by=by: replace(a, p0=a.p0 + by * (wrong.remainder(a) // a.d) * a.d))
+           *(wrong.each_axis(lambda a, by=by: replace(a, p0=a.p0 + by * _whole_taps(a)))
              for by in (1, -1)))),
     Cause("padding mode ignored", "zeros are padded whatever `padding_mode` says, or a border's "
           "gradient is dropped",
           (wrong.each_axis(lambda a: replace(a, mode="zeros")),
-           *(answer for mode in ("reflect", "edge", "circular") for answer in _mode(mode, "zeros")))),
+           *(answer for mode in MODES for answer in _mode(mode, "zeros")))),
     Cause("padding modes confused", "one padding mode is taken for another",
-          tuple(answer for a in ("reflect", "edge", "circular") for b in ("reflect", "edge", "circular")
-                if a != b for answer in _mode(a, b))),
+          tuple(answer for a in MODES for b in MODES if a != b for answer in _mode(a, b))),
     Cause("one row off", "windows start one row early or late",
           tuple(wrong.each_axis(lambda a, by=by: replace(a, p0=a.p0 + by)) for by in (1, -1))),
     Cause("last tap dropped", "a loop over the filter's taps ends one short, or begins one late",
@@ -353,7 +358,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("conjugation", "the pairing is bilinear: nothing is conjugated",
           (*map(_conjugated, ("x", "w", "y", "xwy")), wrong.result(lambda a, item: a.conj()))),
     Cause("imaginary part dropped", "complex values lose their imaginary part",
-          (wrong.result(lambda a, item: a.real + 0j), wrong.operands(lambda s, a, item: a.real + 0j))),
+          (wrong.result(lambda a, item: a.real + 0j),
+           wrong.operands(lambda s, a, item: a.real + 0j))),
     Cause("batch dropped", "only the first of the batch is used",
           (wrong.operands(_first_of_batch), wrong.result(_first_for_all))),
     Cause("averaged over the batch", "the filter's gradient is a sum over the batch, not a mean",
@@ -365,9 +371,10 @@ CAUSES: tuple[Cause, ...] = (
            _only_transposed(wrong.refilled(_smallest, at_start=True), "output_padding"),
            _only_transposed(wrong.resized(_told_none), "output_padding"))),
     Cause("output_shape ignored", "the size that is told is not the one that is made",
-          (wrong.resized(_told_none), wrong.resized(_smallest), wrong.resized(_strides_times_rows))),
-    Cause("cotangent ignored", "an operand is taken for ones: a gradient that forgets its cotangent "
-          "or its chain rule", tuple(map(_ones, ("y", "x", "w")))),
+          (wrong.resized(_told_none), wrong.resized(_smallest),
+           wrong.resized(_strides_times_rows))),
+    Cause("cotangent ignored", "an operand is taken for ones: a gradient that forgets its "
+          "cotangent or its chain rule", tuple(map(_ones, ("y", "x", "w")))),
     Cause("mapped results exchanged", "vmap's results stand in the wrong order",
           (wrong.mixed(lambda stack, at: stack[-1 - at]),)),
     Cause("first of the mapped alone", "vmap returns the first result for all",
@@ -379,39 +386,3 @@ CAUSES: tuple[Cause, ...] = (
           (wrong.mixed(lambda stack, at: np.sum(stack, axis=0)),)),
 )  # fmt: skip
 """In order of simplicity: of two that explain as much the first is named."""
-
-
-def agreeing(answer: Answer, item: Item, got: Any) -> bool:
-    """Whether this bug leads to this array."""
-    try:
-        have = answer(item)
-    except (ValueError, IndexError, ZeroDivisionError):  # it cannot be committed here
-        return False
-    return have is not None and have.shape == got.shape and bool(np.all(abs(have - got) < 0.25))
-
-
-def likeliest(
-    failing: Sequence[tuple[Item, Array]], passing: Sequence[tuple[Item, Array]]
-) -> tuple[Cause, int] | None:
-    """The cause that explains most of the wrong answers, and how many of them it does."""
-    best: tuple[float, Cause, int] | None = None
-    for cause in CAUSES:
-        for answer in cause.answers:
-            count = _count(answer, failing)
-            if 2 * count <= len(failing):
-                continue
-            against = sum(not agreeing(answer, item, got) for item, got in passing)
-            score = count / len(failing) - against / max(len(passing), 1)
-            if score > 0 and (best is None or score > best[0]):
-                best = score, cause, count
-    return best and best[1:]
-
-
-def _count(answer: Answer, failing: Sequence[tuple[Item, Array]]) -> int:
-    """How many wrong answers this bug leads to; 0 as soon as it cannot be most of them."""
-    missed = 0
-    for item, got in failing:
-        missed += not agreeing(answer, item, got)
-        if 2 * missed >= len(failing):
-            return 0
-    return len(failing) - missed

@@ -12,8 +12,8 @@ import numpy as np
 from jconv.testing import _rounding as rounding
 from jconv.testing._ask import Answer, Implementation, Refusal, Verdict, judge
 from jconv.testing._cases import Case
-from jconv.testing._causes import likeliest
 from jconv.testing._features import in_common
+from jconv.testing._likeliest import likeliest
 from jconv.testing._questions import SLOTS, SYMBOLS, Question, natural
 from jconv.testing._report import Finding, Refused, Report, call_text, symbols
 from jconv.testing._shrink import shrink, size_of

@@ -125,7 +125,7 @@ class Question:
         """The arrays that the answer consists of."""
         out, slots = SLOTS[self.op]
         legs = WAYS[self.way].legs(out, *slots)
-        drawn = self._drawn()
+        drawn = self.drawn()
         stack = tuple(
             Item(self.case, slot, {s: drawn[s][n] for s, n in operands.items()}, self.told, index)
             for index, (slot, operands) in enumerate(legs)
@@ -135,12 +135,12 @@ class Question:
     def operands(self) -> list[Array]:
         """What the way's function takes: both draws of the operands and of the cotangent."""
         out, slots = SLOTS[self.op]
-        drawn = self._drawn()
+        drawn = self.drawn()
         return [
             drawn[slot][n].astype(jnp.dtype(self.dtype)) for n in (0, 1) for slot in (*slots, out)
         ]
 
-    def _drawn(self) -> dict[str, tuple[Array, Array]]:
+    def drawn(self) -> dict[str, tuple[Array, Array]]:
         return draw(self.case, self.dtype, rounded=self.rounded)
 
     def run(self, function: Callable[..., Any], operands: list[Any]) -> list[Any]:

@@ -68,7 +68,7 @@ class Refused:
         return f"refused by {by}: {self.reason}\n  {of}; {len(self.cases)} cases: {shown}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
     """What a check found: true if nothing is wrong, and printed as a text that says what is.
 
@@ -113,6 +113,9 @@ class Report:
         if not self.ok:
             raise AssertionError(f"\n{self}")
         return self
+
+    def __repr__(self) -> str:
+        return str(self)  # which is what pytest shows of `assert report.ok, report`
 
     def __str__(self) -> str:
         how = "" if self.exact else ", rounded where exact sums would be whole numbers"

@@ -19,13 +19,17 @@ import numpy as np
 from jax import lax
 
 from jconv import _ops as ops
+from jconv._algorithms import algorithms
 from jconv._policy import policy
 from jconv.testing import _reference as reference
 from jconv.testing._cases import Case, make_case
+from jconv.testing._questions import Question
+from jconv.testing._ways import WAYS
 
 EXPLICIT = ("conv", "conv_input_grad", "conv_filter_grad")
-OPS = (*EXPLICIT, "conv_transpose", "value_and_grad")
+OPS = (*EXPLICIT, "conv_transpose", "value_and_grad", "transformed")
 
+HALVES = ("bfloat16", "float16")
 TERMS = 400  # pairs (o, k) of one trial: the oracle loops over them
 
 Holes = tuple[tuple[int, int, int], ...]  # for each spatial axis, lax.pad's (low, high, interior)
@@ -38,10 +42,11 @@ class Trial:
     Attributes:
         case: the convolution.
         dtype: of all operands.
-        rule: the policy.
+        rule: the policy: "auto", "exact" or the name of an algorithm.
         jit: compiled with other trials, or eagerly.
         holes: x and g are made by the caller's own lax.pad, which XLA folds into convolutions.
         told: how conv_transpose is told its size: "output_shape", "output_padding" or "".
+        transformed: an operation under a transformation, of its own operands.
         names: the operations that are run, unless the soak is asked for certain ones.
         seed: of the operands' values.
     """
@@ -52,6 +57,7 @@ class Trial:
     jit: bool
     holes: dict[str, Holes]
     told: str
+    transformed: Question
     names: tuple[str, ...]
     seed: int
 
@@ -79,7 +85,9 @@ def draw(seed: int, index: int) -> Trial:
     dtype = "float32"
     if rng.random() < 0.25:
         dtype = rng.choice(["bfloat16", "float16", "complex64", "int8", "float64", "float64"])
-    rule = "exact" if dtype in ("bfloat16", "float16") else rng.choice(["auto", "exact"])
+    # What there is to choose from grows: it has dice of its own, so that the rest stays the same.
+    dice = random.Random(f"{seed}:{index}:rule")
+    rule = "exact" if dtype in HALVES else dice.choice(["auto", "exact", *algorithms()])
     holes = {}
     if rng.random() < 0.3:
         holes = {
@@ -92,7 +100,12 @@ def draw(seed: int, index: int) -> Trial:
     # Both gradients are asked for by name or by autodiff, which come to the same program.
     names = ("value_and_grad",) if rng.random() < 0.5 else EXPLICIT
     names += ("conv_transpose",) * (rng.random() < 0.3)
-    return Trial(case, dtype, rule, rng.random() < 0.97, holes, told, names, rng.randrange(2**32))
+    op = dice.choice([*EXPLICIT, "conv_transpose"] if case.transposable else EXPLICIT)
+    transformed = Question(case, op, dice.choice(list(WAYS)), dtype=dtype)
+    if dtype in ("float32", "float64") and dice.random() < 0.15:
+        names += ("transformed",)
+    jit, values = rng.random() < 0.97, rng.randrange(2**32)
+    return Trial(case, dtype, rule, jit, holes, told, transformed, names, values)
 
 
 def _takes_its_natural_size(case: Case) -> bool:
@@ -237,6 +250,8 @@ def operands_given(trial: Trial, arrays: Arrays) -> Arrays:
     for slot, values in arrays.items():
         inside = _inside(trial, slot) if slot in trial.holes else ...
         given[slot] = values[inside].astype(jnp.dtype(trial.dtype))
+    if "transformed" in trial.names:
+        given["transformed"] = trial.transformed.operands()
     return given
 
 
@@ -281,6 +296,9 @@ def run(trial: Trial, names: Sequence[str], given: Arrays) -> dict[str, Any]:
         ),
         "conv_transpose": lambda: ops.conv_transpose(g, w, **_transpose_keywords(trial)),
         "value_and_grad": value_and_grad,
+        "transformed": lambda: trial.transformed.run(
+            getattr(ops, trial.transformed.op), arrays["transformed"]
+        ),
     }
     with policy(trial.rule):
         return {name: by_name[name]() for name in names}
@@ -292,6 +310,8 @@ def askable(trial: Trial, names: Sequence[str]) -> list[str]:
         return [name for name in names if name == "conv"]
     if set(names) == set(OPS):
         names = trial.names
+    if "transformed" not in trial.names:
+        names = [name for name in names if name != "transformed"]
     return [name for name in names if name != "conv_transpose" or trial.case.transposable]
 
 
@@ -309,6 +329,8 @@ def _expected(trial: Trial, names: Sequence[str], arrays: Arrays) -> dict[str, A
         results["conv_filter_grad"] = reference.conv_filter_grad(x, g, **options)
     if "conv_transpose" in wanted:
         results["conv_transpose"] = reference.conv_transpose(g, w, **_transpose_keywords(trial))
+    if "transformed" in wanted:
+        results["transformed"] = [item.expected for item in trial.transformed.items()]
     if "value_and_grad" in wanted:
         results["value_and_grad"] = tuple(results[name] for name in EXPLICIT)
     return results
@@ -332,7 +354,7 @@ def check(trial: Trial, names: Sequence[str], got: dict[str, Any]) -> tuple[int,
             # What is exact comes out exact; fast algorithms may round, but not to another
             # integer.
             off = abs(have - want)
-            bad = ~(off < 0.25) if trial.rule == "auto" else have != want
+            bad = have != want if trial.rule == "exact" else ~(off < 0.25)
             count += have.size
             if bad.any():
                 worst = f"{int(bad.sum())} of {bad.size} values, by up to {off.max():g}"

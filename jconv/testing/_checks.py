@@ -1,0 +1,207 @@
+"""The checks that stand alone: each raises where its property does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jconv.testing._ask import EXACT_BELOW, Crash, Implementation, Refusal
+from jconv.testing._cases import CASES, Case
+from jconv.testing._conformance import TRANSFORMED
+from jconv.testing._findings import examine
+from jconv.testing._questions import OPERATIONS, Question
+from jconv.testing._report import Report
+from jconv.testing._ways import WAYS
+
+Function = Callable[..., Any]
+
+
+def check_trilinear(
+    conv: Function,
+    input_grad: Function,
+    filter_grad: Function,
+    *,
+    cases: Sequence[Case] = CASES[::4],
+    exact: bool = True,
+) -> int:
+    """<g, conv(x, w)> = <x, input_grad(g, w)> = <w, filter_grad(x, g)>, in small whole numbers.
+
+    The identity says that the three belong together, not that they are the right three: a filter
+    that all of them flip passes. `check_conformance` holds them against an oracle.
+
+    Args:
+        conv: (x, w, **keywords) -> y, as `jconv.conv`.
+        input_grad: (g, w, input_shape=, **keywords) -> x', as `jconv.conv_input_grad`.
+        filter_grad: (x, g, filter_shape=, **keywords) -> w', as `jconv.conv_filter_grad`.
+        cases: the configurations.
+        exact: whether the three forms must be the same number; else they may be off by what
+            rounding makes of whole numbers, a quarter.
+
+    Returns:
+        In how many cases the identity was found to hold; those that a function refuses, by
+        NotImplementedError, are left out.
+
+    Raises:
+        AssertionError: where the forms differ, with the case; or if all cases are refused.
+
+    Example:
+        >>> import jconv
+        >>> from jconv.testing import CASES, check_trilinear
+        >>> legs = jconv.conv, jconv.conv_input_grad, jconv.conv_filter_grad
+        >>> check_trilinear(*legs, cases=CASES[:3])
+        3
+    """
+    legs = _Named(conv=conv, conv_input_grad=input_grad, conv_filter_grad=filter_grad)
+    names = OPERATIONS[:3]
+    questions = [Question(case, op) for case in cases for op in names]
+    answers = iter(Implementation(legs).ask(questions))
+    held = 0
+    for case in cases:
+        answered = {op: next(answers) for op in names}
+        forms = {}
+        for op, answer in answered.items():
+            if isinstance(answer, Crash):
+                raise AssertionError(f"{op} of the case {case.name} raised {answer.told}")
+            if not isinstance(answer, Refusal):
+                forms[op] = _form(Question(case, op), answer[0])
+        if len(forms) < len(names):
+            continue
+        if max(forms.values()) - min(forms.values()) > (0 if exact else EXACT_BELOW):
+            texts = ["<g, conv(x, w)>", "<x, input_grad(g, w)>", "<w, filter_grad(x, g)>"]
+            told = ", ".join(
+                f"{text} = {value:g}" for text, value in zip(texts, forms.values(), strict=True)
+            )
+            raise AssertionError(f"the case {case.name} ({case.nasty}): {told}; {_arguments(case)}")
+        held += 1
+    if not held:
+        raise AssertionError("all cases are refused: nothing is known")
+    return held
+
+
+def _form(question: Question, got: Any) -> float:
+    """The trilinear form by this leg: its result paired with the slot's own operand."""
+    drawn, item = question.drawn(), question.items()[0]
+    mine, got = drawn[item.out][0], np.asarray(got, np.float64)
+    if got.shape != mine.shape:
+        raise AssertionError(
+            f"{question.op} of the case {question.case.name} returned the shape {got.shape} "
+            f"instead of {mine.shape}; {_arguments(question.case)}"
+        )
+    return float(np.sum(mine * got))
+
+
+def _arguments(case: Case) -> str:
+    return f"x {case.x_shape}, w {case.w_shape}, {dict(case.kwargs)}"
+
+
+class _Named:
+    """An implementation made of single functions."""
+
+    def __init__(self, **functions: Function):
+        self.__dict__.update(functions)
+
+
+def check_adjoint(
+    forward: Function, adjoint: Function, x: Any, y: Any, *, exact: bool = True
+) -> None:
+    """<y, forward(x)> = <adjoint(y), x> for two linear functions, in small whole numbers.
+
+    Args:
+        forward: a linear function of one array.
+        adjoint: what should be its transpose.
+        x: an array of forward's argument's shape and dtype, or a shape.
+        y: the same of its result.
+        exact: whether both sides must be the same number; else they may differ by a quarter,
+            which is more than rounding makes of whole numbers and less than a wrong term does.
+
+    Raises:
+        AssertionError: if the two sides differ, in any of several draws, or a shape is wrong.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jconv.testing import check_adjoint
+        >>> def pad(x): return jnp.pad(x, (1, 2))
+        >>> check_adjoint(pad, lambda y: y[1:-2], x=(5,), y=(8,))
+        >>> check_adjoint(pad, lambda y: y[2:-1], x=(5,), y=(8,))
+        Traceback (most recent call last):
+            ...
+        AssertionError: ...
+    """
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        given_x, given_y = _whole(rng, x), _whole(rng, y)
+        pairs = []
+        for name, function, argument, other in (
+            ("forward", forward, given_x, given_y),
+            ("adjoint", adjoint, given_y, given_x),
+        ):
+            made = np.asarray(function(jax.device_put(argument)))
+            if made.shape != other.shape:
+                raise AssertionError(f"{name} returned the shape {made.shape} for {other.shape}")
+            wide = np.complex128 if made.dtype.kind == "c" else np.float64
+            pairs.append(np.sum(made.astype(wide) * other.astype(wide)))
+        if not abs(pairs[0] - pairs[1]) <= (0 if exact else EXACT_BELOW):
+            raise AssertionError(
+                f"<y, forward(x)> = {pairs[0]:g}, but <adjoint(y), x> = {pairs[1]:g}: "
+                "the one is not the other's transpose"
+            )
+
+
+def _whole(rng: np.random.Generator, like: Any) -> Any:
+    """Whole numbers from -4 to 4 without 0, of an array's shape and dtype, or of a shape."""
+    is_array = hasattr(like, "dtype")
+    shape, dtype = (like.shape, like.dtype) if is_array else (tuple(like), "float32")
+    values = rng.integers(1, 5, shape) * rng.choice([-1, 1], shape)
+    if np.dtype(dtype).kind == "c":
+        values = values + 1j * rng.integers(1, 5, shape)
+    return np.asarray(values).astype(dtype)
+
+
+def check_transforms(
+    fn: Function,
+    op: str = "",
+    *,
+    cases: Sequence[Case] = tuple(case for case in CASES if case.name in TRANSFORMED),
+    ways: Sequence[str] = tuple(WAYS),
+    exact: bool = False,
+) -> Report:
+    """An operation under every transformation of JAX's, each against the oracle.
+
+    The grid: gradients, forward mode, linear transposition, second order in every mode, vmap over
+    either operand and both, nested, of gradients and under them, scan, while, cond, checkpoint.
+
+    Args:
+        fn: the operation, of jconv's signature.
+        op: which of jconv's operations it is; left out, the one that it is called after, or else
+            `conv`.
+        cases: the configurations.
+        ways: the transformations, of the keys of `jconv.testing.WAYS`.
+        exact: as in `check_conformance`.
+
+    Returns:
+        A Report; a mode that JAX has not for this function (a custom_vjp has no forward mode) is
+        in its `refused`.
+
+    Raises:
+        AssertionError: with the report, if any transformation is wrong.
+
+    Example:
+        >>> import jconv
+        >>> from jconv.testing import check_transforms
+        >>> check_transforms(jconv.conv, ways=["reverse", "vmap-both"]).ok
+        True
+    """
+    called = getattr(fn, "__name__", "")
+    op = op or (called if called in OPERATIONS else "conv")
+    if op not in OPERATIONS:
+        raise ValueError(f"no operation {op!r}; there are {', '.join(OPERATIONS)}")
+    checked = Implementation(_Named(**{op: fn}))
+    checked.name = called or op
+    fitting = [case for case in cases if op != "conv_transpose" or case.transposable]
+    questions = [Question(case, op, way) for way in ways for case in fitting]
+    with jax.default_matmul_precision("highest"):
+        answers = checked.ask(questions)
+        return examine(checked, questions, answers, exact=exact).raise_if_failed()

@@ -1,0 +1,128 @@
+"""jconv under its own kit: every operation, every algorithm, both hosts, under jit and eagerly."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+import jconv
+from jconv.testing import CASES, PROPERTIES, Case, check_conformance
+from jconv.testing._questions import OPERATIONS
+
+# Those that the file on exactness does not run anyway; all of them in the slow form.
+SAMPLE = CASES[::4]
+
+
+def under(rule: str):
+    """jconv's operations under a policy."""
+
+    def wrapped(operation):
+        @functools.wraps(operation)
+        def run(*args, **keywords):
+            with jconv.policy(rule):
+                return operation(*args, **keywords)
+
+        return run
+
+    return types.SimpleNamespace(**{op: wrapped(getattr(jconv, op)) for op in OPERATIONS})
+
+
+@pytest.mark.parametrize("property_", PROPERTIES)
+def test_jconv(property_):
+    """Under the policy that forms the definition's products all is exact, and nothing refused."""
+    report = check_conformance(under("exact"), True, cases=SAMPLE, properties=[property_])
+    report.raise_if_failed()
+    assert report.exact
+    assert not report.refused
+    assert not report.missing
+
+
+@pytest.mark.slow
+def test_jconv_in_full():
+    for rule, exact in (("exact", True), ("auto", None)):
+        report = check_conformance(under(rule), exact)
+        report.raise_if_failed()
+        assert not report.refused
+
+
+# --- every algorithm ----------------------------------------------------------------------------
+
+
+def legs_run_by(name: str, case: Case) -> tuple[str, ...]:
+    """The legs of a case that an algorithm computes when it is asked for by name."""
+    with jconv.policy(name):
+        plan = jconv.plan(case.x_shape, case.w_shape, platform="cpu", **case.kwargs)
+    return tuple(leg for leg, told in plan.legs.items() if told.algorithm == name)
+
+
+def chosen(name: str, count: int) -> list[Case]:
+    """Cases that the algorithm supports in some leg, evenly spaced."""
+    fitting = [case for case in CASES if legs_run_by(name, case)]
+    return fitting[:: max(len(fitting) // count, 1)][:count]
+
+
+@pytest.mark.parametrize("name", jconv.algorithms())
+def test_every_algorithm(name):
+    cases = chosen(name, 12)
+    assert cases, f"no case of the table is for {name}: add some that are"
+    impl = under(name)
+    report = check_conformance(impl, cases=cases, properties=["values", "sizes", "eager"])
+    report.raise_if_failed()
+    assert not report.refused
+    # The default precision, under which an algorithm may form other products.
+    rounded = check_conformance(impl, cases=cases, properties=["rounding"], precision=None)
+    rounded.raise_if_failed()
+
+
+@pytest.mark.parametrize("name", jconv.algorithms())
+def test_every_algorithm_differentiated_and_mapped(name):
+    cases = chosen(name, 2)
+    report = check_conformance(
+        under(name), cases=cases, properties=["derivatives", "transformations"]
+    )
+    report.raise_if_failed()
+    assert not report.refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", jconv.algorithms())
+def test_every_algorithm_on_all_it_supports(name):
+    report = check_conformance(under(name), cases=chosen(name, len(CASES)), precision=None)
+    report.raise_if_failed()
+
+
+# --- the other host -----------------------------------------------------------------------------
+
+CHILD = """
+import warnings
+import jax.interpreters.ad as ad; del ad.defbilinear
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import jconv
+from jconv import _trilinear
+assert _trilinear.PRIMITIVES == ()
+from jconv.testing import CASES, check_conformance
+report = check_conformance(jconv, True, cases=CASES[::12])
+print(report)
+report.raise_if_failed()
+modes = {mode for refused in report.refused for mode in refused.properties}
+# Forward mode alone is off, and what is made of it.
+assert modes == {"forward mode", "linear transpose", "second order, forward"}, modes
+"""
+
+
+def test_the_custom_vjp_host():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CHILD],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
