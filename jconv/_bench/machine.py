@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -19,6 +20,7 @@ _MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_
 
 def use_threads(threads: int | None) -> int:
     """Give the process that many cores, before JAX starts its threads; the number it has."""
+    settle_allocator()
     if not hasattr(os, "sched_getaffinity"):
         return threads or os.cpu_count() or 1
     cores = sorted(os.sched_getaffinity(0))
@@ -42,10 +44,26 @@ def header(threads: int) -> dict[str, Any]:
     }
 
 
+def settle_allocator() -> bool:
+    """Let glibc keep blocks of up to 32 MB, as it does once one of that size has been freed.
+
+    Whether a process has ever freed one depends on the order of the rows, and page faults would
+    then decide the comparison; all contestants live in this process and gain alike.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return False
+    libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    libc.free.restype, libc.free.argtypes = None, [ctypes.c_void_p]
+    libc.free(libc.malloc(2**25 - 2**16))
+    return True
+
+
 def allocator(environment: Mapping[str, str]) -> str:
     """Whether glibc's malloc was told to keep large blocks, which all contestants gain from."""
     changed = [f"{name}={environment[name]}" for name in _MALLOC if environment.get(name)]
     tunables = environment.get("GLIBC_TUNABLES", "")
     if "malloc" in tunables:
         changed.append(f"GLIBC_TUNABLES={tunables}")
-    return ", ".join(changed) if changed else "mmap threshold not changed"
+    return ", ".join(changed) if changed else "glibc's own thresholds, settled by one freed block"
