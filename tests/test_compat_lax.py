@@ -245,3 +245,15 @@ def test_flax_takes_it():
         theirs, mine = (layer(x) for layer in layers)
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
         assert "jconv_conv" in primitives(layers[1].__call__, x)
+
+
+def test_out_sharding():
+    mesh = jax.make_mesh((2,), ("x",))
+    with jax.set_mesh(mesh):
+        sharded = jax.sharding.PartitionSpec("x", None, None, None)
+        y = ours.conv_general_dilated(
+            X, integers((6, 4, 3, 3), 2), (1, 1), "SAME", out_sharding=sharded
+        )
+        assert jax.typeof(y).sharding.spec == sharded
+    expected = lax.conv_general_dilated(X, integers((6, 4, 3, 3), 2), (1, 1), "SAME")
+    np.testing.assert_array_equal(y, expected)

@@ -19,7 +19,6 @@ from jax import lax as _lax
 from jax.typing import ArrayLike, DTypeLike
 
 from jconv._geometry import differ, span
-from jconv._ops import make_call
 from jconv._patches import unfold
 from jconv._reword import same_value, worded
 from jconv.compat._lax_arguments import (
@@ -310,23 +309,8 @@ def _convolution(
     window = Window(s, b, d, pads, groups, batch_groups)
     names = _NAMES if op != "conv_transpose" else {**_NAMES, "input_dilation": "strides"}
     with worded(op, names, given, dict.fromkeys(_FOLLOWED if rank else (), same_value)):
-        lhs, rhs = _widened(lhs, rhs, preferred_element_type)
         how = {"precision": precision, "preferred_element_type": preferred_element_type}
         y = convolve(lhs, rhs, specs, window, **how)
     if rank == 0:
         y = y[..., 0]
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
-
-
-def _widened(lhs: Array, rhs: Array, wanted: Any) -> tuple[Array, Array]:
-    """Whole numbers whose sums are wanted in another kind are that kind from the start."""
-    integral = jnp.issubdtype(lhs.dtype, jnp.integer) and lhs.dtype == rhs.dtype
-    if wanted is None or not integral:
-        return lhs, rhs
-    make_call("conv", {"x": lhs, "w": rhs}, preferred_element_type=wanted)
-    floats = jnp.issubdtype(wanted, jnp.floating)
-    signed = jnp.issubdtype(lhs.dtype, jnp.unsignedinteger) and jnp.issubdtype(
-        wanted, jnp.signedinteger
-    )
-    wide = jnp.dtype(wanted).itemsize >= lhs.dtype.itemsize
-    return (lhs.astype(wanted), rhs.astype(wanted)) if (floats or signed) and wide else (lhs, rhs)
