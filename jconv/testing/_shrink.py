@@ -44,7 +44,8 @@ class _Config:
         """What makes one configuration smaller than another."""
         settings = sum(value - 1 for values in self.factors.values() for value in values)
         named = isinstance(self.padding, str)
-        pads = 0 if named else sum(2 * abs(p) + (p < 0) for pair in self.padding for p in pair)
+        sides = () if isinstance(self.padding, str) else sum(self.padding, ())
+        pads = sum(2 * abs(p) + (p < 0) for p in sides)
         sizes = sum(self.i) + sum(self.k) + self.n + self.c + self.f + 2 * self.groups
         return len(self.i), 4 * len(self.rest) + settings + pads + sizes + (not named)
 
