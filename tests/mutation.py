@@ -18,6 +18,7 @@ import importlib.util
 import os
 import signal
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
@@ -174,6 +175,11 @@ def main() -> int:
     os.chdir(ROOT)
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
+    # Mutants mostly compile the same programs.
+    cache = tempfile.TemporaryDirectory()
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     import jax  # noqa: F401 - for the children, which begin with a copy of it
 
     assert "jconv" not in sys.modules

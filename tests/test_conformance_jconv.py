@@ -44,8 +44,8 @@ def test_jconv(property_):
 
 @pytest.mark.slow
 def test_jconv_in_full():
-    for rule, exact in (("exact", True), ("auto", None)):
-        report = check_conformance(under(rule), exact)
+    for rule, exact, precision in (("exact", True, "highest"), ("auto", None, None)):
+        report = check_conformance(under(rule), exact, precision=precision)
         report.raise_if_failed()
         assert not report.refused
 
@@ -71,20 +71,18 @@ def test_every_algorithm(name):
     cases = chosen(name, 12)
     assert cases, f"no case of the table is for {name}: add some that are"
     impl = under(name)
-    report = check_conformance(impl, cases=cases, properties=["values", "sizes"])
+    # The default precision, under which an algorithm may form other products.
+    properties = ["values", "sizes", "complex", "rounding"]
+    report = check_conformance(impl, cases=cases, properties=properties, precision=None)
     report.raise_if_failed()
     assert not report.refused
-    # The default precision, under which an algorithm may form other products.
-    rounded = check_conformance(impl, cases=cases, properties=["rounding"], precision=None)
-    rounded.raise_if_failed()
 
 
 @pytest.mark.parametrize("name", jconv.algorithms())
 def test_every_algorithm_differentiated_and_mapped(name):
     cases = chosen(name, 1)
-    report = check_conformance(
-        under(name), cases=cases, properties=["derivatives", "transformations"]
-    )
+    properties = ["derivatives", "transformations"]
+    report = check_conformance(under(name), cases=cases, properties=properties, precision=None)
     report.raise_if_failed()
     assert not report.refused
 

@@ -108,7 +108,8 @@ def _less(value: int, least: int) -> list[int]:
     if value == least:
         return []
     step = 1 if value > least else -1
-    between = {least, least + (value - least) // 2, value - step}
+    steps = (step * n for n in range(1, min(abs(value - least), 3) + 1))
+    between = {least, least + (value - least) // 2, *(value - n for n in steps)}
     return sorted(between - {value}, key=lambda v: abs(v - least))
 
 
