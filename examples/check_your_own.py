@@ -17,30 +17,38 @@ import jax.numpy as jnp
 from jconv.testing import CASES, check_conformance, check_grads
 
 
+def wide(array):
+    """What to sum in. (A draft of this file summed in bfloat16; the kit said so.)"""
+    return jnp.promote_types(array.dtype, jnp.float32)
+
+
 def forward(x, w, stride):
     """A VALID convolution of one spatial axis: a matrix product for each tap of the filter."""
     rows = max((x.shape[1] - w.shape[0]) // stride + 1, 0)
-    y = jnp.zeros((x.shape[0], rows, w.shape[2]), x.dtype)
+    y = jnp.zeros((x.shape[0], rows, w.shape[2]), wide(x))
     for tap in range(w.shape[0]):
         seen = x[:, tap : tap + stride * rows : stride][:, :rows]
-        y = y + jnp.einsum("noc,cf->nof", seen, w[tap], preferred_element_type=x.dtype)
-    return y
+        y += jnp.einsum("noc,cf->nof", seen.astype(y.dtype), w[tap].astype(y.dtype))
+    return y.astype(x.dtype)
 
 
 def filter_grad(x, g, taps, stride):
     """Each tap's gradient is a product of what the tap saw and the cotangent."""
     rows = g.shape[1]
-    seen = [x[:, tap : tap + stride * rows : stride][:, :rows] for tap in range(taps)]
-    return jnp.stack([jnp.einsum("noc,nof->cf", part, g) for part in seen])
+    w = jnp.zeros((taps, x.shape[2], g.shape[2]), wide(x))
+    for tap in range(taps):
+        seen = x[:, tap : tap + stride * rows : stride][:, :rows]
+        w = w.at[tap].set(jnp.einsum("noc,nof->cf", seen.astype(w.dtype), g.astype(w.dtype)))
+    return w.astype(x.dtype)
 
 
 def input_grad(g, w, size, stride):
     """The cotangent spread to every row that it came from."""
-    x = jnp.zeros((g.shape[0], size, w.shape[1]), g.dtype)
+    x = jnp.zeros((g.shape[0], size, w.shape[1]), wide(g))
     for tap in range(w.shape[0]):
         rows = tap + stride * jnp.arange(g.shape[1])
-        x = x.at[:, rows].add(jnp.einsum("nof,cf->noc", g, w[tap]))
-    return x
+        x = x.at[:, rows].add(jnp.einsum("nof,cf->noc", g.astype(x.dtype), w[tap].astype(x.dtype)))
+    return x.astype(g.dtype)
 
 
 def input_grad_without_remainder(g, w, size, stride):

@@ -101,6 +101,15 @@ def check_data_parallel(printed: str) -> None:
     assert "as they should" in printed
 
 
+def check_check_your_own(printed: str) -> None:
+    right, wrong = printed.split("--- one with a bug")
+    assert "conv: ok: " in right
+    assert "check_grads found nothing either" in right
+    assert "conv: NOT OK: " in wrong
+    assert "likeliest cause: remainder dropped" in wrong
+    assert re.search(r"conv\(x \(1, \d, 1\), w .*stride=.*, by reverse", wrong)
+
+
 SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "train_by_hand.py": (["--steps", "30"], check_train_by_hand),
     "unet_odd_sizes.py": (["--steps", "60", "--picture", "of.mine"], check_unet),
@@ -109,6 +118,7 @@ SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "export_training_step.py": (["--steps", "1"], check_export),
     "second_order.py": (["--iterations", "4"], check_second_order),
     "data_parallel.py": (["--steps", "20"], check_data_parallel),
+    "check_your_own.py": (["--short"], check_check_your_own),
 }
 PICTURES = {"unet_odd_sizes.py": "of.mine", "feedback_alignment.py": "feedback_alignment.png"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jconv
+from jconv import testing
 
 PUBLIC = {
     "ChainPlan",
@@ -34,6 +35,29 @@ PUBLIC = {
     "solve",
     "unfold",
 }
+
+
+TESTING = {
+    "CASES",
+    "Case",
+    "Finding",
+    "PROPERTIES",
+    "Refused",
+    "Report",
+    "WAYS",
+    "check_adjoint",
+    "check_conformance",
+    "check_grads",
+    "check_transforms",
+    "check_trilinear",
+    "reference",
+    "strategies",
+}
+
+
+def test_public_names_of_the_kit() -> None:
+    assert set(testing.__all__) == TESTING
+    assert [name for name in testing.__all__ if not hasattr(testing, name)] == []
 
 
 def test_public_names() -> None:

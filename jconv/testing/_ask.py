@@ -127,8 +127,9 @@ class Implementation:
 
 def _compiled(program: Callable[..., Any], given: Any) -> Callable[..., Any]:
     lowered = jax.jit(program).lower(given)
+    unoptimised: Any = {"xla_backend_optimization_level": 0}
     try:
-        return lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
+        return lowered.compile(compiler_options=unoptimised)
     except Exception:  # a backend that does not know the option, or a program that none compiles
         return lowered.compile()
 

@@ -63,7 +63,7 @@ def _taken_for(given: str, other: str) -> tuple[Answer, ...]:
 def _pairs(case: Case) -> list[tuple[int, int]] | None:
     if isinstance(_rule(case), str):
         return None
-    return [(p, q) for p, q in case.call.paddings()]
+    return [(p[0], p[1]) for p in case.call.paddings() if isinstance(p, tuple)]
 
 
 def _repadded(change: Callable[[list[tuple[int, int]]], Any]) -> tuple[Answer, ...]:
@@ -358,8 +358,8 @@ CAUSES: tuple[Cause, ...] = (
     Cause("conjugation", "the pairing is bilinear: nothing is conjugated",
           (*map(_conjugated, ("x", "w", "y", "xwy")), wrong.result(lambda a, item: a.conj()))),
     Cause("imaginary part dropped", "complex values lose their imaginary part",
-          (wrong.result(lambda a, item: a.real + 0j),
-           wrong.operands(lambda s, a, item: a.real + 0j))),
+          (wrong.result(lambda a, item: np.real(a) + 0j),
+           wrong.operands(lambda s, a, item: np.real(a) + 0j))),
     Cause("batch dropped", "only the first of the batch is used",
           (wrong.operands(_first_of_batch), wrong.result(_first_for_all))),
     Cause("averaged over the batch", "the filter's gradient is a sum over the batch, not a mean",

@@ -57,7 +57,8 @@ def check_trilinear(
     legs = _Named(conv=conv, conv_input_grad=input_grad, conv_filter_grad=filter_grad)
     names = OPERATIONS[:3]
     questions = [Question(case, op) for case in cases for op in names]
-    answers = iter(Implementation(legs).ask(questions))
+    with jax.default_matmul_precision("highest"):
+        answers = iter(Implementation(legs).ask(questions))
     held = 0
     for case in cases:
         answered = {op: next(answers) for op in names}
@@ -138,7 +139,8 @@ def check_adjoint(
             ("forward", forward, given_x, given_y),
             ("adjoint", adjoint, given_y, given_x),
         ):
-            made = np.asarray(function(jax.device_put(argument)))
+            with jax.default_matmul_precision("highest"):
+                made = np.asarray(function(jax.device_put(argument)))
             if made.shape != other.shape:
                 raise AssertionError(f"{name} returned the shape {made.shape} for {other.shape}")
             wide = np.complex128 if made.dtype.kind == "c" else np.float64

@@ -80,7 +80,10 @@ def _finding(
     passing = [v for v in group if not v.wrong]
     cause, explanation = _cause(failing, passing, before)
     follows = any(finding.cause == cause for finding in before)
-    smallest = failing[0] if follows else _shrunk(checked, failing[0], exact)
+    # A wrong array says more than an exception, which may well be another bug's.
+    smallest = next((v for v in failing if v.got is not None), failing[0])
+    if not follows:
+        smallest = _shrunk(checked, smallest, exact)
     question = smallest.question
     return Finding(
         *key,

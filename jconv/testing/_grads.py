@@ -59,13 +59,14 @@ def check_grads(
         return tuple(jax.tree.leaves(fn(*arrays)))
 
     rng = np.random.default_rng(0)
-    whole = tuple(_whole(rng, arg) for arg in given)
-    if _affine_in_each(flat, whole, rng):
-        _check(flat, whole, order, modes, "", _difference_exactly, rng)
-        return
-    with jax.enable_x64(True):
-        wide = tuple(_as_double(arg) for arg in given)
-        _check(flat, wide, order, modes, "", _difference_by_ridders, rng)
+    with jax.default_matmul_precision("highest"):
+        whole = tuple(_whole(rng, arg) for arg in given)
+        if _affine_in_each(flat, whole, rng):
+            _check(flat, whole, order, modes, "", _difference_exactly, rng)
+            return
+        with jax.enable_x64(True):
+            wide = tuple(_as_double(arg) for arg in given)
+            _check(flat, wide, order, modes, "", _difference_by_ridders, rng)
 
 
 def _check(

@@ -35,6 +35,7 @@ BITS_LOST = 4  # by an algorithm that forms other products
 
 CASES = (
     make_case("long-sums", "72 products", (8, 7), (3, 3), c=8, f=8, padding="VALID"),
+    make_case("long-sums-1d", "72 products", (20,), (9,), c=8, f=8, padding="VALID"),
     make_case("long-sums-depthwise", "25", (9, 8), (5, 5), c=1, f=2, groups=4, padding="VALID"),
 )
 """Every leg of these sums over 25 to 80 products."""

@@ -44,7 +44,8 @@ class _Config:
         """What makes one configuration smaller than another."""
         settings = sum(value - 1 for values in self.factors.values() for value in values)
         named = isinstance(self.padding, str)
-        pads = 0 if named else sum(2 * abs(p) + (p < 0) for pair in self.padding for p in pair)
+        sides = () if isinstance(self.padding, str) else sum(self.padding, ())
+        pads = sum(2 * abs(p) + (p < 0) for p in sides)
         sizes = sum(self.i) + sum(self.k) + self.n + self.c + self.f + 2 * self.groups
         return len(self.i), 4 * len(self.rest) + settings + pads + sizes + (not named)
 
@@ -107,7 +108,8 @@ def _less(value: int, least: int) -> list[int]:
     if value == least:
         return []
     step = 1 if value > least else -1
-    between = {least, least + (value - least) // 2, value - step}
+    steps = (step * n for n in range(1, min(abs(value - least), 3) + 1))
+    between = {least, least + (value - least) // 2, *(value - n for n in steps)}
     return sorted(between - {value}, key=lambda v: abs(v - least))
 
 
