@@ -15,6 +15,7 @@ PUBLIC = {
     "Restore",
     "Solution",
     "TuningTable",
+    "accelerate",
     "algorithms",
     "autotune",
     "conv",
