@@ -1,6 +1,7 @@
 """jconv: convolution for JAX with the backward pass made explicit."""
 
 from jconv import compat as compat
+from jconv._accelerate import accelerate as accelerate
 from jconv._algorithms import algorithms as algorithms
 from jconv._chain.chain import ChainPlan as ChainPlan
 from jconv._chain.chain import ChainRow as ChainRow
@@ -43,6 +44,7 @@ __all__ = [
     "Restore",
     "Solution",
     "TuningTable",
+    "accelerate",
     "algorithms",
     "autotune",
     "conv",

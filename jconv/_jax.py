@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +32,51 @@ def _interpreter_hooks() -> SimpleNamespace | None:
 
 
 HOOKS = _interpreter_hooks()
+
+
+def _jaxpr_hooks() -> SimpleNamespace | None:
+    try:
+        from jax.extend import linear_util
+        from jax.extend.core import Literal, jaxpr_as_fun
+        from jax.extend.core.primitives import remat_p
+
+        return SimpleNamespace(
+            Literal=Literal,
+            jaxpr_as_fun=jaxpr_as_fun,
+            remat_p=remat_p,
+            wrap_init=linear_util.wrap_init,
+        )
+    except (ImportError, AttributeError):
+        return None
+
+
+JAXPRS = _jaxpr_hooks()
+
+
+def with_equations(jaxpr: Any, replaced: Callable[[Any], list[Any]]) -> Any:
+    """A jaxpr with each equation replaced; the same object where each stands for itself.
+
+    Until jax 0.11 one that carries constants is of another class, around a plain jaxpr.
+    """
+    inner = getattr(jaxpr, "jaxpr", jaxpr)
+    equations = [new for old in inner.eqns for new in replaced(old)]
+    if len(equations) == len(inner.eqns) and all(map(operator.is_, equations, inner.eqns)):
+        return jaxpr
+    changed = inner.replace(eqns=equations)
+    return changed if inner is jaxpr else jaxpr.replace(jaxpr=changed)
+
+
+def traced_in_place_of(equation: Any, fn: Callable[..., Any]) -> Any:
+    """fn's jaxpr for an equation's operands, under the mesh and modes that it was made under."""
+    with equation.ctx.manager:
+        return jax.make_jaxpr(fn)(*(variable.aval for variable in equation.invars))
+
+
+def rewrapped(thunk: Any, fn: Callable[..., Any]) -> Any:
+    """`fn` in place of a function that JAX keeps among an equation's parameters."""
+    assert JAXPRS is not None
+    return JAXPRS.wrap_init(fn, debug_info=thunk.debug_info)
+
 
 make_user_context = jax.make_user_context
 

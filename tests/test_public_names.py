@@ -16,6 +16,7 @@ PUBLIC = {
     "Restore",
     "Solution",
     "TuningTable",
+    "accelerate",
     "algorithms",
     "autotune",
     "conv",
