@@ -54,6 +54,7 @@ def _equation(equation: Any, run: Run) -> list[Any]:
     params = {name: _parameter(value, run) for name, value in equation.params.items()}
     if all(params[name] is value for name, value in equation.params.items()):
         return [equation]
+    assert _jax.JAXPRS is not None  # accelerate checked it
     if equation.primitive is _jax.JAXPRS.remat_p:
         params = {name: _counting_convolutions(value) for name, value in params.items()}
     return [equation.replace(params=params)]
@@ -84,14 +85,15 @@ def _convolution(equation: Any) -> list[Any]:
 def _inlined(closed: Any, equation: Any) -> list[Any]:
     """A jaxpr's equations between the operands and the result of the equation they replace."""
     assert _jax.JAXPRS is not None
+    literal = _jax.JAXPRS.Literal
     jaxpr = closed.jaxpr
     atoms = dict(zip(jaxpr.invars, equation.invars, strict=True))
     for variable, value in zip(jaxpr.constvars, closed.consts, strict=True):
-        atoms[variable] = _jax.JAXPRS.Literal(value, variable.aval)
+        atoms[variable] = literal(value, variable.aval)
     results = dict(zip(jaxpr.outvars, equation.outvars, strict=True))
 
     def atom(old: Any) -> Any:
-        return old if isinstance(old, _jax.JAXPRS.Literal) else atoms.get(old, old)
+        return old if isinstance(old, literal) else atoms.get(old, old)
 
     return [
         inner.replace(
