@@ -18,7 +18,7 @@ from jconv.testing import CASES, check_conformance, check_grads
 
 
 def wide(array):
-    """What to sum in. (A draft of this file summed in bfloat16; the kit said so.)"""
+    """What to sum in: a draft of this file summed in bfloat16, and the kit said so."""
     return jnp.promote_types(array.dtype, jnp.float32)
 
 
