@@ -270,6 +270,8 @@ def supports(problem: Problem, platform: str) -> str | None:
         return "is not for filter dilation"
     if any(min(axis.s, axis.b) > 1 or axis.s * axis.b > 2 for axis in axes):
         return "is for a stride or an input dilation of at most 2"
+    if any(axis.k < axis.b for axis in axes):
+        return "leaves outputs that no tap reaches"
     if problem.leg == "filter_grad" and any(axis.b > 1 for axis in axes):
         return "its filter backprop is not for input dilation"
     if all(axis.k <= max(axis.s, axis.b) for axis in axes):
