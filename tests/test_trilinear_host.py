@@ -83,13 +83,13 @@ def test_what_is_saved_is_convolutions():
 
 def test_the_platform_that_is_lowered_for_is_the_one_that_is_asked(monkeypatch):
     asked = []
-    choose = _trilinear.choose
+    compute = _trilinear._compute
 
-    def spy(problem, platform):
+    def spy(problem, a, b, *, platform):
         asked.append(platform)
-        return choose(problem, platform)
+        return compute(problem, a, b, platform=platform)
 
-    monkeypatch.setattr(_trilinear, "choose", spy)
+    monkeypatch.setattr(_trilinear, "_compute", spy)
     x, w = jnp.ones((1, 7, 2)), jnp.ones((3, 2, 4))
     for platform in ("cpu", "cuda", "tpu"):
         run = jax.jit(lambda x, w: jconv.conv(x, w, dilation=2))
