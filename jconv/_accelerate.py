@@ -72,7 +72,6 @@ def accelerate(fn: F) -> F:
 
 def _run(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """fn(*args), its arrays traced, the convolutions in it exchanged."""
-    assert _jax.JAXPRS is not None
     leaves, tree = jax.tree.flatten(args)
     result: list[Any] = []
 

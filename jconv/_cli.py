@@ -14,6 +14,7 @@ from typing import Any
 
 import jconv
 from jconv._cli_bench import add_bench
+from jconv._cli_demo import add_demo
 from jconv._cli_printing import bold, bold_headers, print_json, remedy_dict, report_problem
 from jconv._cli_reading import (
     SETTINGS,
@@ -162,6 +163,7 @@ _COMMANDS = {
     "tune": add_tune,
     "bench": add_bench,
     "doctor": _add_doctor,
+    "demo": add_demo,
 }
 
 

@@ -50,7 +50,7 @@ def _jaxpr_hooks() -> SimpleNamespace | None:
         return None
 
 
-JAXPRS = _jaxpr_hooks()
+JAXPRS: Any = _jaxpr_hooks()  # None, should they be missing
 
 
 def with_equations(jaxpr: Any, replaced: Callable[[Any], list[Any]]) -> Any:
@@ -74,7 +74,6 @@ def traced_in_place_of(equation: Any, fn: Callable[..., Any]) -> Any:
 
 def rewrapped(thunk: Any, fn: Callable[..., Any]) -> Any:
     """`fn` in place of a function that JAX keeps among an equation's parameters."""
-    assert JAXPRS is not None
     return JAXPRS.wrap_init(fn, debug_info=thunk.debug_info)
 
 

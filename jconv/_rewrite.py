@@ -84,7 +84,6 @@ def _convolution(equation: Any) -> list[Any]:
 
 def _inlined(closed: Any, equation: Any) -> list[Any]:
     """A jaxpr's equations between the operands and the result of the equation they replace."""
-    assert _jax.JAXPRS is not None
     literal = _jax.JAXPRS.Literal
     jaxpr = closed.jaxpr
     atoms = dict(zip(jaxpr.invars, equation.invars, strict=True))

@@ -110,7 +110,18 @@ def check_check_your_own(printed: str) -> None:
     assert re.search(r"conv\(x \(1, \d, 1\), w .*stride=.*, by reverse", wrong)
 
 
+def check_digits(printed: str) -> None:
+    losses = [float(loss) for loss in re.findall(r"^step .*? loss (\d+\.\d+)", printed, re.M)]
+    assert losses[-1] < losses[0] / 2
+    assert float(re.findall(r"digits (\S+)%", printed)[-1]) > 50
+    times = re.findall(r"^(\S+) +(\d+\.\d+) ms a step, (\d+\.\d+) of lax's time", printed, re.M)
+    assert [name for name, _, _ in times] == ["lax", "jconv", "accelerate(lax)"]
+    assert all(float(milliseconds) > 0 for _, milliseconds, _ in times)
+    assert float(times[0][2]) == 1
+
+
 SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
+    "digits.py": (["--steps", "30", "--rounds", "2"], check_digits),
     "train_by_hand.py": (["--steps", "30"], check_train_by_hand),
     "unet_odd_sizes.py": (["--steps", "60", "--picture", "of.mine"], check_unet),
     "feedback_alignment.py": (["--steps", "80"], check_feedback_alignment),

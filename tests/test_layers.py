@@ -57,6 +57,7 @@ LAYERS = {
     "testing": 5,
     "": 6,
     "_bench": 6,
+    "_demo": 6,
     "_cli": 7,  # with its parts, _cli_reading and the like
     "__main__": 7,
 }

@@ -1,0 +1,1 @@
+"""What `jconv demo` shows: a network trained on handwritten digits, measured and drawn."""
