@@ -7,14 +7,15 @@ latter of g and the flipped filter, the roles of stride and input dilation excha
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from jconv._geometry import Axis
+from jconv._jax import kept_apart
 from jconv._problem import Problem, itemsize
 
 
@@ -61,31 +62,36 @@ def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
     return lax.Precision[first], lax.Precision[second]
 
 
-TEMPORARIES = 1 << 23  # bytes that a chunk of the batch may take
+TEMPORARIES = 1 << 24  # bytes that a chunk of the batch may take
+CALLS = 16  # chunks, at most: each is a computation to schedule
 
 
 def in_chunks(
-    fn: Callable[..., Any], arrays: tuple[jax.Array, ...], size: int, *, total: bool = False
-) -> Any:
+    fn: Callable[..., jax.Array],
+    arrays: tuple[jax.Array, ...],
+    size: int,
+    *,
+    total: bool = False,
+) -> jax.Array:
     """fn over chunks of the leading dimension, joined again or (`total`) added up.
 
     Temporaries then stay in cache: XLA's CPU runtime takes fresh pages for large ones on every
-    call, and page faults cost more than the arithmetic.
+    call, and page faults cost more than the arithmetic. Chunks are calls of one computation and
+    not turns of a loop, in which XLA's CPU compiler would leave every fused kernel to one thread.
     """
     n = arrays[0].shape[0]
     if size >= n:
         return fn(*arrays)
-    whole = n // size * size
-    blocks = tuple(a[:whole].reshape(n // size, size, *a.shape[1:]) for a in arrays)
-    rest = fn(*(a[whole:] for a in arrays)) if whole < n else None
-    if total:
-        shape = jax.eval_shape(fn, *(block[0] for block in blocks))
-        start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape) if rest is None else rest
-        step = lambda sum_, block: (jax.tree.map(jnp.add, sum_, fn(*block)), None)  # noqa: E731
-        return lax.scan(step, start, blocks)[0]
-    made = lax.map(lambda block: fn(*block), blocks)
-    made = made.reshape(whole, *made.shape[2:])
-    return made if rest is None else lax.concatenate([made, rest], 0)
+    call = kept_apart(jax.jit(fn))
+    parts = [call(*(a[at : at + size] for a in arrays)) for at in range(0, n, size)]
+    return functools.reduce(lax.add, parts) if total else lax.concatenate(parts, 0)
+
+
+def chunk(n: int, image: int, limit: int = TEMPORARIES) -> int:
+    """Images to a chunk, of so many bytes of temporaries each: all chunks alike if that can be."""
+    fewest = min(max(-(-n * image // limit), 1), CALLS, max(n, 1))
+    even = (count for count in range(fewest, min(2 * fewest, CALLS, n) + 1) if n % count == 0)
+    return -(-n // next(even, fewest))
 
 
 def interleave(phases: list[jax.Array], dim: int) -> jax.Array:

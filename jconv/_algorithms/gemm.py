@@ -17,7 +17,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import (
-    TEMPORARIES,
+    chunk,
     in_chunks,
     interleave,
     precision,
@@ -90,7 +90,7 @@ def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax
         y = lax.dot_general(rows, matrix, (((1,), (1,)), ((), ())), **options)
         return y.reshape(x.shape[0], *(axis.o for axis in problem.axes), w.shape[-1])
 
-    return in_chunks(one, (x,), chunk(problem))
+    return in_chunks(one, (x,), images(problem))
 
 
 def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: Options) -> jax.Array:
@@ -105,7 +105,7 @@ def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: Options) 
         taps = [axis.k for axis in problem.axes]
         return scatter(rows.reshape(*g.shape[:-1], *taps, problem.c), problem.axes)
 
-    return in_chunks(one, (g,), chunk(problem))
+    return in_chunks(one, (g,), images(problem))
 
 
 def _input_grad_of_planes(
@@ -126,7 +126,7 @@ def _input_grad_of_planes(
             planes = add_up(planes, 0, at, axis)
         return planes[..., None]
 
-    return in_chunks(one, (g,), chunk(problem))
+    return in_chunks(one, (g,), images(problem))
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options) -> jax.Array:
@@ -150,7 +150,7 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options)
             products.append(lax.dot_general(matrix, rows, (((0,), (0,)), ((), ())), **options))
         return jnp.stack(products)
 
-    grads = in_chunks(one, (x, g), chunk(problem), total=True)
+    grads = in_chunks(one, (x, g), images(problem), total=True)
     return jnp.swapaxes(grads, 1, 2).reshape(problem.out_shape)
 
 
@@ -240,17 +240,19 @@ def disjoint(problem: Problem) -> bool:
     return all(axis.k == axis.s and axis.d == 1 for axis in problem.axes)
 
 
-def chunk(problem: Problem) -> int:
+def images(problem: Problem) -> int:
+    """Images to a chunk of the batch."""
     if pointwise(problem):
         return problem.n
-    image = (
-        product([axis.o * axis.k for axis in problem.axes])
-        * problem.c
-        * itemsize(problem.wide_dtype)
-    )
+    *outer, last = problem.axes
+    rows = product([axis.o for axis in problem.axes])
     if problem.leg == "filter_grad":
-        image //= math.prod(axis.k for axis in problem.axes[:-1])
-    return max(1, min(problem.n, TEMPORARIES // max(image, 1)))
+        taps = math.prod(axis.k for axis in outer)
+        rows = product([_rows(axis) for axis in outer]) * last.o + taps * rows
+        held = rows * last.k
+    else:
+        held = rows * math.prod(axis.k for axis in problem.axes)
+    return chunk(problem.n, held * problem.c * itemsize(problem.wide_dtype))
 
 
 def supports(problem: Problem, platform: str) -> str | None:
@@ -275,7 +277,7 @@ def _gathered(problem: Problem) -> float:
 def cost(problem: Problem, planner: Planner) -> float:
     taps = product([axis.k for axis in problem.axes])
     windows = problem.n * product([axis.o for axis in problem.axes])
-    calls = -(-problem.n // chunk(problem))
+    calls = -(-problem.n // images(problem))
     gathered = problem.n * _gathered(problem)
     total = _cost.moved(problem, _cost.operands(problem)) + _cost.kernels(4 + 2 * taps, calls)
     if problem.leg == "conv":
@@ -297,7 +299,7 @@ def cost(problem: Problem, planner: Planner) -> float:
 
 def workspace(problem: Problem, platform: str) -> int:
     widened = _cost.widened(problem)
-    return widened + int(2 * chunk(problem) * _gathered(problem)) * itemsize(problem.wide_dtype)
+    return widened + int(2 * images(problem) * _gathered(problem)) * itemsize(problem.wide_dtype)
 
 
 GEMM = Algorithm(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import part_of, widen
+from jconv._algorithms._arrange import chunk, in_chunks, part_of, widen
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
@@ -31,10 +31,26 @@ def dense(problem: Problem) -> Problem:
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
+    a, b = widen(problem, a, b)
+    if problem.leg == "filter_grad":
+        one = lambda x, g: _run(problem.replace(n=x.shape[0]), planner, x, g)  # noqa: E731
+        return in_chunks(one, (a, b), images(problem), total=True)
+    one = lambda a: _run(problem.replace(n=a.shape[0]), planner, a, b)  # noqa: E731
+    return in_chunks(one, (a,), images(problem))
+
+
+def images(problem: Problem) -> int:
+    """Images to a chunk of the batch."""
+    part = dense(problem)
+    elements = sum(math.prod(part.shape(slot)) for slot in _pictured(problem))
+    return chunk(problem.n, 2 * elements // problem.n * itemsize(problem.wide_dtype))
+
+
+def _run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
     part = dense(problem)
     operands = [
         array if slot == "w" else _to_pictures(problem, part, slot, array)
-        for slot, array in zip(OPERANDS[problem.leg], widen(problem, a, b), strict=True)
+        for slot, array in zip(OPERANDS[problem.leg], (a, b), strict=True)
     ]
     result = planner.run(part, *operands)
     slot = OUTPUT[problem.leg]
@@ -92,7 +108,9 @@ def supports(problem: Problem, platform: str) -> str | None:
 def cost(problem: Problem, planner: Planner) -> float:
     part = dense(problem)
     pictures = [math.prod(part.shape(slot)) for slot in _pictured(problem)]
-    return planner.cost(part) + _cost.moved(problem, 4 * sum(pictures)) + _cost.kernels(6)
+    calls = problem.n / images(problem)
+    multiply = calls * planner.cost(dense(problem.replace(n=images(problem))))
+    return multiply + _cost.moved(problem, 4 * sum(pictures)) + _cost.kernels(6, calls)
 
 
 def _pictured(problem: Problem) -> list[Slot]:

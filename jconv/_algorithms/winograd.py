@@ -3,13 +3,17 @@
 Both operands of a tile are transformed, one dot over the channels is made at each point, and
 the results are transformed back (`_tiles` derives the transforms). Every transform is a sum of
 slices and stands behind a barrier: fused into its readers it would be computed again for each.
+
+The points of the first axis are lines, and every line goes through the same transforms along
+the other axes: these are kept apart as computations of their own, compiled once for all lines.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +22,7 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import (
     TEMPORARIES,
+    chunk,
     in_chunks,
     may_transform,
     precision,
@@ -28,11 +33,17 @@ from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._tiles import Matrix, Tile, tile
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
+from jconv._jax import kept_apart
 from jconv._problem import Problem
+
+Arrays = list[jax.Array]
 
 
 def tiles_of(axes: Sequence[Axis], m: int) -> list[Tile]:
     return [tile(axis.k, m, axis.s, axis.b) for axis in axes]
+
+
+# --- transforms -----------------------------------------------------------------------------
 
 
 def combine(rows: Sequence[jax.Array], coefficients: Sequence[float]) -> jax.Array | None:
@@ -50,59 +61,84 @@ def combine(rows: Sequence[jax.Array], coefficients: Sequence[float]) -> jax.Arr
     return total
 
 
-def transform(arrays: list[list[jax.Array]], matrix: Matrix) -> list[list[jax.Array]]:
-    """Each group of slices as one array for each row of the matrix, behind a barrier."""
-    return lax.optimization_barrier([[combine(group, row) for row in matrix] for group in arrays])
+def transform(arrays: Arrays, matrix: Matrix) -> Arrays:
+    """A combination of the arrays for each row of the matrix, behind a barrier."""
+    return lax.optimization_barrier([combine(arrays, row) for row in matrix])
 
 
-def transform_windows(x: jax.Array, tiles: Sequence[Tile], factor: str, steps, counts):
-    """x (N, i..., C), cut into tiles on each axis: a (tiles, C) matrix for each point."""
+def transform_tiles(x: jax.Array, dim: int, matrix: Matrix, step: int, count: int) -> Arrays:
+    """One axis of x, cut into tiles that begin `step` rows apart: an array for each point."""
+    width = len(matrix[0])
+    return transform(
+        [lax.slice_in_dim(x, i, i + (count - 1) * step + 1, step, axis=dim) for i in range(width)],
+        matrix,
+    )
+
+
+def transform_line(x: jax.Array, matrices: Sequence[Matrix], steps, counts) -> Arrays:
+    """x (M, i..., C), each i cut into tiles: a (tiles, C) matrix for each point."""
     arrays = [x]
-    for dim, (t, step, count) in enumerate(zip(tiles, steps, counts, strict=True), start=1):
-        matrix = getattr(t, factor)
-        groups = [
-            [
-                lax.slice_in_dim(a, i, i + (count - 1) * step + 1, step, axis=dim)
-                for i in range(len(matrix[0]))
-            ]
-            for a in arrays
-        ]
-        arrays = [a for group in transform(groups, matrix) for a in group]
+    for dim, each in enumerate(zip(matrices, steps, counts, strict=True), start=1):
+        arrays = [point for a in arrays for point in transform_tiles(a, dim, *each)]
     return [a.reshape(-1, a.shape[-1]) for a in arrays]
 
 
-def transform_filter(w: jax.Array, tiles: Sequence[Tile], flip: bool):
+def taps_of(w: jax.Array, flip: bool) -> Arrays:
+    taps = [w[i] for i in range(w.shape[0])]
+    return taps[::-1] if flip else taps
+
+
+def transform_filter(w: jax.Array, matrices: Sequence[Matrix], flip: bool) -> Arrays:
     """w (k..., ., .): a matrix for each point."""
     arrays = [w]
-    for t in tiles:
-        groups = []
-        for a in arrays:
-            taps = [a[i] for i in range(a.shape[0])]
-            groups.append(taps[::-1] if flip else taps)
-        arrays = [a for group in transform(groups, t.w) for a in group]
+    for matrix in matrices:
+        arrays = [point for a in arrays for point in transform(taps_of(a, flip), matrix)]
     return arrays
 
 
-def transform_back(points: list[jax.Array], matrices: Sequence[Matrix]) -> list[jax.Array]:
+def transform_back(points: Arrays, matrices: Sequence[Matrix]) -> Arrays:
     """Points of all axes to outputs of all axes, the last axis fastest in both."""
     arrays = points
     for at in reversed(range(len(matrices))):
         matrix = matrices[at]
         after = math.prod(len(m[0]) for m in matrices[at + 1 :])
-        groups = [
-            [arrays[(before * len(matrix) + p) * after + later] for p in range(len(matrix))]
+        columns = tuple(zip(*matrix, strict=True))
+        made = [
+            transform(
+                [arrays[(before * len(matrix) + p) * after + later] for p in range(len(matrix))],
+                columns,
+            )
             for before in range(len(arrays) // (len(matrix) * after))
             for later in range(after)
         ]
-        columns = [tuple(column) for column in zip(*matrix, strict=True)]
-        made = transform(groups, tuple(columns))
         arrays = [
-            made[(before * after) + later][o]
-            for before in range(len(groups) // after)
+            made[before * after + later][o]
+            for before in range(len(made) // after)
             for o in range(len(columns))
             for later in range(after)
         ]
     return arrays
+
+
+def interleave(arrays: Arrays, n: int, counts, sizes) -> jax.Array:
+    """Outputs of each tile, one (tiles, F) array a position, as (N, o..., F).
+
+    Joined along the last dimension, where a join copies whole runs of memory, axis by axis.
+    """
+    width = arrays[0].shape[-1]
+    for at in reversed(range(len(sizes))):
+        size = sizes[at]
+        lead = n * math.prod(counts[: at + 1])
+        arrays = [a.reshape(lead, -1) for a in arrays]
+        arrays = [
+            lax.concatenate(arrays[i : i + size], 1) if size > 1 else arrays[i]
+            for i in range(0, len(arrays), size)
+        ]
+    spatial = [count * size for count, size in zip(counts, sizes, strict=True)]
+    return arrays[0].reshape(n, *spatial, width)
+
+
+# --- the legs -------------------------------------------------------------------------------
 
 
 def _geometry(axes: Sequence[Axis], tiles: Sequence[Tile]):
@@ -123,84 +159,139 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
     axes = window_axes(problem)
     tiles = tiles_of(axes, m)
     drops, counts, lows, rows = _geometry(axes, tiles)
+    first, *rest = tiles
     flip = problem.leg == "input_grad"
-    filters = transform_filter(w, tiles, flip)
     contracted = 1 if flip else 0  # the filter stays as it lies: a transposed copy would cost more
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
+    filters = transform(taps_of(w, flip), first.w)
 
     def run(x: jax.Array) -> jax.Array:
+        n = x.shape[0]
         for dim, (low, size) in enumerate(zip(lows, rows, strict=True), start=1):
             x = resize(x, dim, low, size)
         x = lax.optimization_barrier(x)
-        points = transform_windows(x, tiles, "x", [t.step for t in tiles], counts)
-        products = [
-            lax.dot_general(v, u, (((1,), (contracted,)), ((), ())), **options)
-            for v, u in zip(points, filters, strict=True)
-        ]
-        outputs = transform_back(lax.optimization_barrier(products), [t.y for t in tiles])
-        y = interleave(outputs, x.shape[0], counts, [t.outputs for t in tiles])
-        start = [0, *drops, 0]
-        stop = [x.shape[0], *(d + a.o for d, a in zip(drops, axes, strict=True)), y.shape[-1]]
-        return lax.slice(y, start, stop)
+        lines = transform_tiles(x, 1, first.x, first.step, counts[0])
+        line = _line(
+            problem,
+            lambda x: transform_line(x, [t.x for t in rest], [t.step for t in rest], counts[1:]),
+            lambda w: transform_filter(w, [t.w for t in rest], flip),
+            lambda v, u: lax.dot_general(v, u, (((1,), (contracted,)), ((), ())), **options),
+            lambda points: interleave(
+                transform_back(points, [t.y for t in rest]),
+                n * counts[0],
+                counts[1:],
+                [t.outputs for t in rest],
+            ),
+        )
+        made = [line(flat(x), w) for x, w in zip(lines, filters, strict=True)]
+        outputs = [y.reshape(n * counts[0], -1) for y in back_along(made, first.y)]
+        y = interleave(outputs, n, counts[:1], [first.outputs])
+        y = y.reshape(n, -1, *made[0].shape[1:])
+        stop = [n, *(d + a.o for d, a in zip(drops, axes, strict=True)), y.shape[-1]]
+        return lax.slice(y, [0, *drops, 0], stop)
 
     return in_chunks(run, (x,), _chunk(problem, m))
-
-
-def interleave(arrays: list[jax.Array], n: int, counts, sizes) -> jax.Array:
-    """Outputs of each tile, one (tiles, F) array a position, as (N, o..., F).
-
-    Joined along the last dimension, where a join copies whole runs of memory, axis by axis.
-    """
-    width = arrays[0].shape[-1]
-    for at in reversed(range(len(sizes))):
-        size = sizes[at]
-        lead = n * math.prod(counts[: at + 1])
-        arrays = [a.reshape(lead, -1) for a in arrays]
-        arrays = [
-            lax.concatenate(arrays[i : i + size], 1) if size > 1 else arrays[i]
-            for i in range(0, len(arrays), size)
-        ]
-    spatial = [count * size for count, size in zip(counts, sizes, strict=True)]
-    return arrays[0].reshape(n, *spatial, width)
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Array:
     axes = problem.axes
     tiles = tiles_of(axes, m)
     _, counts, lows, rows = _geometry(axes, tiles)
+    first, *rest = tiles
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
 
-    def run(x: jax.Array, g: jax.Array) -> list[jax.Array]:
+    def stacked(points: Arrays) -> jax.Array:
+        taps = jnp.stack(transform_back(points, [t.w for t in rest]))
+        return taps.reshape(*(len(t.w[0]) for t in rest), *points[0].shape)
+
+    line = _line(
+        problem,
+        lambda x: transform_line(x, [t.x for t in rest], [t.step for t in rest], counts[1:]),
+        lambda g: transform_line(g, [t.y for t in rest], [t.outputs for t in rest], counts[1:]),
+        lambda v, h: lax.dot_general(v, h, (((0,), (0,)), ((), ())), **options),
+        stacked,
+    )
+
+    def run(x: jax.Array, g: jax.Array) -> jax.Array:
         for dim, (low, size, count, t) in enumerate(
             zip(lows, rows, counts, tiles, strict=True), start=1
         ):
             x = resize(x, dim, low, size)
             g = resize(g, dim, 0, count * t.outputs)
         x, g = lax.optimization_barrier((x, g))
-        xs = transform_windows(x, tiles, "x", [t.step for t in tiles], counts)
-        gs = transform_windows(g, tiles, "y", [t.outputs for t in tiles], counts)
-        return [
-            lax.dot_general(v, h, (((0,), (0,)), ((), ())), **options)
-            for v, h in zip(xs, gs, strict=True)
-        ]
+        xs = transform_tiles(x, 1, first.x, first.step, counts[0])
+        gs = transform_tiles(g, 1, first.y, first.outputs, counts[0])
+        made = [line(flat(x), flat(g)) for x, g in zip(xs, gs, strict=True)]
+        return jnp.stack(back_along(made, first.w))
 
-    points = in_chunks(run, (x, g), _chunk(problem, m), total=True)
-    taps = transform_back(lax.optimization_barrier(points), [t.w for t in tiles])
-    return jnp.stack(taps).reshape(problem.out_shape)
+    return in_chunks(run, (x, g), _chunk(problem, m), total=True)
+
+
+def flat(line: jax.Array) -> jax.Array:
+    """Batch and tiles of the first axis as one dimension."""
+    return line.reshape(-1, *line.shape[2:])
+
+
+def back_along(points: Arrays, matrix: Matrix) -> Arrays:
+    return transform_back(lax.optimization_barrier(points), [matrix])
+
+
+def _line(
+    problem: Problem,
+    of_a: Callable[[jax.Array], Arrays],
+    of_b: Callable[[jax.Array], Arrays],
+    product: Callable[[jax.Array, jax.Array], jax.Array],
+    back: Callable[[Arrays], jax.Array],
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """What becomes of two lines: transformed, multiplied point by point, brought back.
+
+    Products are left outside of the computations kept apart, where those of several lines can
+    run side by side; unless their operands are large, which had better be used while in cache.
+    """
+
+    def line(a: jax.Array, b: jax.Array) -> jax.Array:
+        pairs = zip(of_a(a), of_b(b), strict=True)
+        return back(lax.optimization_barrier([product(*pair) for pair in pairs]))
+
+    if problem.rank == 1:
+        return line
+    if together(problem):
+        return _apart(line)
+    of_a, of_b, back = _apart(of_a), _apart(of_b), _apart(back)
+    return line
+
+
+def _apart(stage: Callable[..., Any]) -> Callable[..., Any]:
+    return kept_apart(jax.jit(stage))
+
+
+LARGE = 1 << 19  # bytes of a filter's matrix that are not in cache for long
+
+
+def together(problem: Problem) -> bool:
+    """Whether a line's products are made where its operands are."""
+    return problem.rank > 1 and 4 * problem.c * problem.f > LARGE
 
 
 @functools.lru_cache(maxsize=1024)
-def _extent(axes: tuple[Axis, ...], m: int) -> tuple[int, int]:
-    """The tiles of an image, and the products of a tile."""
+def _extent(axes: tuple[Axis, ...], m: int) -> tuple[int, int, int]:
+    """The tiles of an image, the products of a tile, and those of one of its lines."""
     tiles = tiles_of(axes, m)
     _, counts, _, _ = _geometry(axes, tiles)
-    return math.prod(counts), math.prod(t.products for t in tiles)
+    products = [t.products for t in tiles]
+    return math.prod(counts), math.prod(products), math.prod(products[1:])
+
+
+def _alive(problem: Problem, m: int) -> int:
+    """Points that are there at once."""
+    _, points, line = _extent(window_axes(problem), m)
+    return line if together(problem) else points
 
 
 def _chunk(problem: Problem, m: int) -> int:
-    count, points = _extent(window_axes(problem), m)
-    image = count * points * (problem.c + problem.f) * 4
-    return max(1, min(problem.n, TEMPORARIES // max(image, 1)))
+    count = _extent(window_axes(problem), m)[0]
+    image = count * _alive(problem, m) * (problem.c + problem.f) * 4
+    return chunk(problem.n, image, 2 * TEMPORARIES)  # of which the most part is alive at once
 
 
 MOST_PRODUCTS = 81  # matrix products of a tile: each is a kernel or three to compile
@@ -224,7 +315,7 @@ def choose_outputs(problem: Problem) -> int:
 
 def seconds(problem: Problem, m: int) -> float:
     axes = window_axes(problem)
-    tiles, (count, points) = tiles_of(axes, m), _extent(axes, m)
+    tiles, (count, points, line) = tiles_of(axes, m), _extent(axes, m)
     inner, columns = (
         (problem.f, problem.c) if problem.leg == "input_grad" else (problem.c, problem.f)
     )
@@ -236,20 +327,22 @@ def seconds(problem: Problem, m: int) -> float:
     total += _cost.moved(problem, 2 * points * (count * (inner + columns) + inner * columns))
     if problem.leg == "filter_grad":
         products = _cost.dot(problem, inner, count / calls, columns)
-        kept = 2 * (calls - 1) * points * inner * columns  # partial sums, read and written
-        total += _cost.moved(problem, kept)
+        total += _cost.moved(problem, 2 * (calls - 1) * math.prod(problem.out_shape))
     else:
         products = _cost.dot(problem, count / calls, inner, columns)
-    total += _cost.fresh(4 * points * (inner * columns + count / calls * (inner + columns)))
-    stages = 3 * points + math.prod(t.outputs for t in tiles)
-    return total + calls * points * products + _cost.kernels(stages, calls)
+    total += _cost.fresh(
+        4 * _alive(problem, m) * (inner * columns + count / calls * (inner + columns))
+    )
+    lines = points // line
+    compiled = 3 * (lines + line)
+    return total + calls * points * products + _cost.kernels(compiled, calls * lines)
 
 
 def workspace(problem: Problem, platform: str) -> int:
     m = choose_outputs(problem)
-    count, points = _extent(window_axes(problem), m)
+    count = _extent(window_axes(problem), m)[0]
     tiled = _chunk(problem, m) * count * (problem.c + problem.f)
-    return _cost.widened(problem) + 4 * points * (tiled + problem.c * problem.f)
+    return _cost.widened(problem) + 4 * _alive(problem, m) * (tiled + problem.c * problem.f)
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:

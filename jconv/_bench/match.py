@@ -14,7 +14,7 @@ from jconv._bench.suites import Row
 from jconv._clock import race
 from jconv._progress import Progress
 
-REST = 5e-3  # seconds: OpenMP's threads spin for some milliseconds after their work
+REST = 2e-2  # seconds: OpenMP's threads spin for 8 ms after their work
 
 
 @dataclasses.dataclass(frozen=True)
