@@ -21,7 +21,7 @@ from shapes import SHAPES
 
 import jconv
 from jconv._algorithms import BY_NAME, _cost, winograd
-from jconv._planner import Planner, _choose_once
+from jconv._planner import MARGIN, Planner, _choose_once
 from jconv._problem import Problem
 
 SIMPLE = ("direct", "gemm", "taps", "winograd2", "winograd4")  # the rest are made of these
@@ -92,10 +92,13 @@ def regrets(rows: list[Row]) -> dict[str, tuple[float, float]]:
         legs[row.name].append(row)
     found = {}
     for name, candidates in legs.items():
+        direct = next(row for row in candidates if row.label == "direct")
         chosen = min(candidates, key=predict)
+        if predict(chosen) * MARGIN >= predict(direct):
+            chosen = direct
         best = min(row.seconds for row in candidates)
-        direct = next(row.seconds for row in candidates if row.label == "direct")
-        found[f"{name} -> {chosen.label}"] = (chosen.seconds / best, chosen.seconds / direct)
+        ratios = (chosen.seconds / best, chosen.seconds / direct.seconds)
+        found[f"{name} -> {chosen.label}"] = ratios
     return found
 
 

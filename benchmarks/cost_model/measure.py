@@ -26,7 +26,7 @@ from jconv._algorithms.winograd import tile_sizes as sizes
 from jconv._planner import Planner
 from jconv._problem import LEGS, OPERANDS, Problem
 
-ROUNDS, BUDGET = 3, 0.05  # seconds for all rounds of one candidate
+ROUNDS, BUDGET = 5, 0.08  # seconds for all rounds of one candidate
 SLOW = 1.0  # seconds: what takes longer is timed once
 
 FIELDS = ("family", "name", "leg", "algorithm", "seconds", "compile_seconds")

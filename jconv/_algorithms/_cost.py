@@ -19,30 +19,33 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.9e11  # operations of a matrix product with no short side
-    dot_rows: float = 13.5
-    dot_inner: float = 3.61
-    dot_columns: float = 11.8
-    conv: float = 1.56e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 23.8  # products to a window
-    conv_columns: float = 14.4
-    conv_taps: float = 5.21  # of the filter, in its backprop
-    volume: float = 0.264  # on three axes, of the rate on fewer
-    dilated: float = 1.74e11  # the same with input dilation
-    dilated_holes: float = 132
-    scalar: float = 7.48e8  # the same with groups, for each channel of a group
-    loops: float = 1.09e9  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 3.1e10  # terms of a fused sum of slices
-    fused_pairs: float = 1.23e10  # the same where both factors are slices
-    bandwidth: float = 1.7e10  # bytes
-    fresh: float = 6.47e9  # bytes of temporaries beyond what the allocator keeps
-    call: float = 1.86e-7  # seconds for a kernel
+    dot: float = 1.71e11  # operations of a matrix product with no short side
+    dot_rows: float = 10.6
+    dot_inner: float = 8.04
+    dot_columns: float = 16.2
+    conv: float = 1.75e11  # operations of XLA's convolution with many channels
+    conv_inner: float = 13.3  # products to a window
+    conv_columns: float = 19.4
+    conv_taps: float = 4.63  # of the filter, in its backprop
+    conv_odd: float = 7.73e08  # elements that it packs, of pixels that are no whole vectors
+    volume: float = 0.244  # on three axes, of the rate on fewer
+    dilated: float = 1.61e11  # the same with input dilation
+    dilated_holes: float = 200
+    scalar: float = 8.01e08  # the same with groups, for each channel of a group
+    loops: float = 1.07e09  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 2.39e10  # terms of a fused sum of slices
+    fused_pairs: float = 1.15e10  # the same where both factors are slices
+    bandwidth: float = 2.9e10  # bytes
+    run: float = 1.39  # elements of a run of which copies take twice as long as of a long one
+    fresh: float = 4.1e10  # bytes of temporaries beyond what the allocator keeps
+    call: float = 1.33e-07  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
+VECTOR = 4  # elements that XLA's convolution packs at once
 COMPILE = 0.01  # seconds to compile a kernel
 KEPT = 1 << 25  # bytes: glibc gives larger blocks back at once
-RUNS = 1e3  # over which a compilation should have paid
+RUNS = 3e3  # over which a compilation should have paid
 
 CONSTANTS = Constants()
 
@@ -85,11 +88,19 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
         rate *= _share(inner * taps, c.conv_inner)
     if holes > 1:
         rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
-    return operations / (rate * (c.volume if len(axes) == 3 else 1))
+    seconds = operations / (rate * (c.volume if len(axes) == 3 else 1))
+    if not backprop and inner % VECTOR:
+        seconds += problem.n * product([a.o * a.k for a in axes]) * inner / c.conv_odd
+    return seconds
 
 
 def moved(problem: Problem, elements: float) -> float:
     return elements * itemsize(problem.wide_dtype) / CONSTANTS.bandwidth
+
+
+def in_runs(elements: float, run: float) -> float:
+    """So many elements copied in short runs, as elements copied in long ones."""
+    return elements * (1 + CONSTANTS.run / run)
 
 
 def fresh(size: float) -> float:

@@ -251,7 +251,7 @@ def images(problem: Problem) -> int:
         rows = product([_rows(axis) for axis in outer]) * last.o + taps * rows
         held = rows * last.k
     else:
-        held = rows * math.prod(axis.k for axis in problem.axes)
+        held = 2 * rows * math.prod(axis.k for axis in problem.axes)  # joined, and as laid out
     return chunk(problem.n, held * problem.c * itemsize(problem.wide_dtype))
 
 
@@ -274,15 +274,27 @@ def _gathered(problem: Problem) -> float:
     return product([axis.o for axis in problem.axes]) * math.prod(kept) * problem.c
 
 
+def _kernels(problem: Problem) -> int:
+    if pointwise(problem):
+        return 2
+    if problem.leg == "input_grad":
+        return 2 + sum(2 + axis.s for axis in problem.axes)
+    products = math.prod(axis.k for axis in problem.axes[:-1])
+    return 3 + (2 * products if problem.leg == "filter_grad" else problem.rank)
+
+
 def cost(problem: Problem, planner: Planner) -> float:
     taps = product([axis.k for axis in problem.axes])
     windows = problem.n * product([axis.o for axis in problem.axes])
     calls = -(-problem.n // images(problem))
-    gathered = problem.n * _gathered(problem)
-    total = _cost.moved(problem, _cost.operands(problem)) + _cost.kernels(4 + 2 * taps, calls)
+    gathered = problem.n * _cost.in_runs(_gathered(problem), problem.c)
+    total = _cost.kernels(_kernels(problem), calls)
+    if not pointwise(problem):  # whose operands the product itself reads
+        total += _cost.moved(problem, _cost.operands(problem))
+    copies = 1 if pointwise(problem) else 3
     if problem.leg == "conv":
         multiply = _cost.dot(problem, windows / calls, taps * problem.c, problem.f)
-        return total + calls * multiply + _cost.moved(problem, 3 * gathered)
+        return total + calls * multiply + _cost.moved(problem, copies * gathered)
     if problem.leg == "input_grad":
         multiply = _cost.dot(problem, windows / calls, problem.f, taps * problem.c)
         return (
@@ -294,7 +306,8 @@ def cost(problem: Problem, planner: Planner) -> float:
     last = problem.axes[-1].k
     multiply = _cost.dot(problem, problem.f, windows / calls, last * problem.c)
     outer = taps // max(last, 1)
-    return total + calls * outer * multiply + _cost.moved(problem, (2 + outer) * gathered)
+    copies = 1 if pointwise(problem) else 2 + outer
+    return total + calls * outer * multiply + _cost.moved(problem, copies * gathered)
 
 
 def workspace(problem: Problem, platform: str) -> int:

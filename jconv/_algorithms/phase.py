@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import interleave, part_of, widen
+from jconv._algorithms._arrange import chunk, in_chunks, interleave, part_of, widen
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._geometry import Axis
 from jconv._problem import Problem, itemsize
@@ -52,6 +52,17 @@ def parts(problem: Problem) -> Iterator[tuple[tuple[range, ...], Problem]]:
 
 def run(problem: Problem, planner: Planner, a: jax.Array, w: jax.Array) -> jax.Array:
     a, w = widen(problem, a, w)
+    one = lambda a: _run(problem.replace(n=a.shape[0]), planner, a, w)  # noqa: E731
+    return in_chunks(one, (a,), images(problem))
+
+
+def images(problem: Problem) -> int:
+    """Images to a chunk of the batch: what is made is held twice, as phases and interleaved."""
+    made = 2 * math.prod(problem.out_shape) // problem.n * itemsize(problem.wide_dtype)
+    return chunk(problem.n, made)
+
+
+def _run(problem: Problem, planner: Planner, a: jax.Array, w: jax.Array) -> jax.Array:
     made = []
     for taps, part in parts(problem):
         if part.empty:
@@ -92,10 +103,12 @@ def supports(problem: Problem, platform: str) -> str | None:
 
 
 def cost(problem: Problem, planner: Planner) -> float:
-    classes = [part for _, part in parts(problem)]
+    calls = problem.n / images(problem)
+    classes = [part for _, part in parts(problem.replace(n=images(problem)))]
     total = sum(planner.cost(part) for part in classes if not part.empty)
     made = sum(math.prod(part.out_shape) for part in classes)
-    return total + _cost.moved(problem, 4 * made) + _cost.kernels(2 * len(classes))
+    total += _cost.moved(problem, 4 * made)
+    return calls * total + _cost.kernels(2 * len(classes), calls)
 
 
 def workspace(problem: Problem, platform: str) -> int:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import interleave, widen, window_axes
+from jconv._algorithms._arrange import chunk, in_chunks, interleave, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
@@ -103,27 +103,46 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     for dim, axis in enumerate(axes, start=1):
         x = resize(x, dim, axis.p0, axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1)
     x = lax.optimization_barrier(x)
-    n = min(problem.n, TERMS // 2)
-    batches = problem.n // n
-    grads = _tap_sums(x[: n * batches], g[: n * batches], axes, n)
-    if problem.n % n:
-        grads = grads + _tap_sums(x[n * batches :], g[n * batches :], axes, problem.n % n)
+    sums = lambda x, g: _tap_sums(x, g, axes)  # noqa: E731
+    fold = _fold(problem.n)
+    whole = problem.n // fold * fold
+    size = images(problem)
+    grads = in_chunks(sums, (x[:whole], g[:whole]), size, total=True)
+    if whole < problem.n:
+        grads = grads + sums(x[whole:], g[whole:])
     return grads.reshape(problem.out_shape)
 
 
-def _tap_sums(x: jax.Array, g: jax.Array, axes: tuple[Axis, ...], n: int) -> jax.Array:
+def _fold(n: int) -> int:
+    """Images that one loop adds up: a divisor of n if a large one is at hand."""
+    most = TERMS // 2
+    if n <= TERMS:
+        return n
+    return next((size for size in range(TERMS, most // 2, -1) if n % size == 0), most)
+
+
+def images(problem: Problem) -> int:
+    """Images to a chunk of the filter backprop: whole folds, whose sums for all taps are held."""
+    fold = _fold(problem.n)
+    sums = math.prod(axis.o * axis.k for axis in problem.axes) * problem.groups * problem.f
+    size = chunk(problem.n // fold, sums * itemsize(problem.wide_dtype))
+    return size * fold
+
+
+def _tap_sums(x: jax.Array, g: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
     """For each tap the sum of x*g over batch and outputs: (taps, C).
 
-    A reduction over leading dimensions is not vectorised, so images and halves of the first
-    axis are added elementwise, n images at a time, and what is left is a product with ones.
+    A reduction over leading dimensions is not vectorised, so some images and halves of the
+    first axis are added elementwise, and what is left is a product with ones.
     """
-    channels = g.shape[-1]
-    halves = 2 if n * 2 <= TERMS and axes[0].o % 2 == 0 else 1
+    fold, channels = _fold(x.shape[0]), g.shape[-1]
+    x, g = (a.reshape(-1, fold, *a.shape[1:]) for a in (x, g))
+    halves = 2 if fold * 2 <= TERMS and axes[0].o % 2 == 0 else 1
     rows = axes[0].o // halves
 
     def slices(x: jax.Array, g: jax.Array, taps: tuple[int, ...]) -> jax.Array:
         total = None
-        for image, half in itertools.product(range(n), range(halves)):
+        for image, half in itertools.product(range(fold), range(halves)):
             starts = [axis.d * k for axis, k in zip(axes, taps, strict=True)]
             starts[0] += half * rows * axes[0].s
             counts = [rows, *(axis.o for axis in axes[1:])]
@@ -131,26 +150,20 @@ def _tap_sums(x: jax.Array, g: jax.Array, axes: tuple[Axis, ...], n: int) -> jax
                 start + axis.s * (count - 1) + 1
                 for start, axis, count in zip(starts, axes, counts, strict=True)
             ]
-            strides = [1, *(axis.s for axis in axes), 1]
-            seen = lax.slice(x, [image, *starts, 0], [image + 1, *stops, channels], strides)
+            strides = [1, 1, *(axis.s for axis in axes), 1]
+            first, last = [0, image, *starts, 0], [x.shape[0], image + 1, *stops, channels]
+            seen = lax.slice(x, first, last, strides)
             term = seen * lax.slice_in_dim(
-                g[image : image + 1], half * rows, (half + 1) * rows, axis=1
+                g[:, image : image + 1], half * rows, (half + 1) * rows, axis=2
             )
             total = term if total is None else total + term
         assert total is not None
         return total.reshape(-1, channels)
 
-    def sums(x: jax.Array, g: jax.Array) -> jax.Array:
-        taps = itertools.product(*(range(axis.k) for axis in axes))
-        parts = lax.optimization_barrier([slices(x, g, each) for each in taps])
-        ones = jnp.ones((1, parts[0].shape[0]), x.dtype)
-        return lax.concatenate([_product(ones, part) for part in parts], 0)
-
-    if x.shape[0] == n:
-        return sums(x, g)
-    blocks = tuple(a.reshape(a.shape[0] // n, n, *a.shape[1:]) for a in (x, g))
-    start = jnp.zeros((math.prod(axis.k for axis in axes), channels), x.dtype)
-    return lax.scan(lambda total, block: (total + sums(*block), None), start, blocks)[0]
+    taps = itertools.product(*(range(axis.k) for axis in axes))
+    parts = lax.optimization_barrier([slices(x, g, each) for each in taps])
+    ones = jnp.ones((1, parts[0].shape[0]), x.dtype)
+    return lax.concatenate([_product(ones, part) for part in parts], 0)
 
 
 def _product(ones: jax.Array, part: jax.Array) -> jax.Array:
@@ -178,7 +191,7 @@ def cost(problem: Problem, planner: Planner) -> float:
     total = _cost.moved(problem, 2 * _cost.operands(problem))
     taps = math.prod(axis.k for axis in problem.axes)
     if problem.leg == "filter_grad":
-        calls = -(-problem.n * 2 // TERMS)
+        calls = -(-problem.n // images(problem))
         return total + _cost.fused_pairs(problem, terms) + _cost.kernels(2 * taps, calls)
     residues = math.prod(axis.b for axis in window_axes(problem))
     return total + _cost.fused(problem, terms / residues) + _cost.kernels(2 + residues)
@@ -188,8 +201,9 @@ def workspace(problem: Problem, platform: str) -> int:
     """The padded operand, and the sums of each tap before they are joined."""
     padded = problem.f * math.prod(problem.shape("x"))
     if problem.leg == "filter_grad":
-        image = math.prod(axis.o * axis.k for axis in problem.axes) * problem.groups * problem.f
-        padded += image
+        folds = images(problem) // _fold(problem.n)
+        sums = math.prod(axis.o * axis.k for axis in problem.axes)
+        padded += folds * sums * problem.groups * problem.f
     return _cost.widened(problem) + padded * itemsize(problem.wide_dtype)
 
 

@@ -294,7 +294,7 @@ def _chunk(problem: Problem, m: int) -> int:
     return chunk(problem.n, image, 2 * TEMPORARIES)  # of which the most part is alive at once
 
 
-MOST_PRODUCTS = 81  # matrix products of a tile: each is a kernel or three to compile
+MOST_PRODUCTS = 100  # matrix products of a tile: each is a kernel or three to compile
 
 
 def tile_sizes(problem: Problem) -> list[int]:
@@ -321,9 +321,11 @@ def seconds(problem: Problem, m: int) -> float:
     )
     count *= problem.n
     calls = -(-problem.n // _chunk(problem, m))
-    terms = {slot: math.prod(t.terms[slot] for t in tiles) for slot in "xwy"}
-    tiled = count * (inner * terms["x"] + columns * terms["y"])
-    total = _cost.fused(problem, tiled + inner * columns * terms["w"])
+    of_x = _terms(tiles, "x", [t.step for t in tiles])
+    of_y = _terms(tiles, "y", [t.outputs for t in tiles])
+    of_w = _terms(tiles, "w", [axis.k for axis in axes])
+    terms = count * (inner * of_x + columns * of_y) + inner * columns * of_w
+    total = _cost.fused(problem, terms)
     total += _cost.moved(problem, 2 * points * (count * (inner + columns) + inner * columns))
     if problem.leg == "filter_grad":
         products = _cost.dot(problem, inner, count / calls, columns)
@@ -336,6 +338,14 @@ def seconds(problem: Problem, m: int) -> float:
     lines = points // line
     compiled = 3 * (lines + line)
     return total + calls * points * products + _cost.kernels(compiled, calls * lines)
+
+
+def _terms(tiles: Sequence[Tile], slot: str, sizes: Sequence[int]) -> int:
+    """Terms of a tile's transform, axis after axis: those after the first act on its points."""
+    return sum(
+        math.prod(t.products for t in tiles[:at]) * t.terms[slot] * math.prod(sizes[at + 1 :])
+        for at, t in enumerate(tiles)
+    )
 
 
 def workspace(problem: Problem, platform: str) -> int:
