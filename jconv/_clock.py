@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-SAMPLE = 2e-3  # seconds that one sample takes at least: shorter calls are repeated
+SAMPLE = 1e-2  # seconds that one sample takes at least: shorter calls are repeated
 SLOW = 1.0  # seconds from which on a call is timed twice only
 FEW = 2
 

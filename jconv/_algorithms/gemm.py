@@ -292,6 +292,9 @@ def cost(problem: Problem, planner: Planner) -> float:
     if not pointwise(problem):  # whose operands the product itself reads
         total += _cost.moved(problem, _cost.operands(problem))
     copies = 1 if pointwise(problem) else 3
+    if calls > 1:  # the parts of the result, until they are joined, and a chunk's windows
+        held = math.prod(problem.out_shape) + 2 * _gathered(problem) * images(problem)
+        total += _cost.fresh(held * itemsize(problem.wide_dtype))
     if problem.leg == "conv":
         multiply = _cost.dot(problem, windows / calls, taps * problem.c, problem.f)
         return total + calls * multiply + _cost.moved(problem, copies * gathered)

@@ -333,7 +333,7 @@ def seconds(problem: Problem, m: int) -> float:
     else:
         products = _cost.dot(problem, count / calls, inner, columns)
     total += _cost.fresh(
-        4 * _alive(problem, m) * (inner * columns + count / calls * (inner + columns))
+        2 * _alive(problem, m) * (inner * columns + count / calls * (inner + columns))
     )
     lines = points // line
     compiled = 3 * (lines + line)
