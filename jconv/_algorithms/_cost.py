@@ -27,7 +27,7 @@ class Constants:
     conv_inner: float = 11.8  # products to a window
     conv_columns: float = 19.7
     conv_taps: float = 4.59  # of the filter, in its backprop
-    conv_odd: float = 8.03e+08  # elements that it packs, of pixels that are no whole vectors
+    conv_odd: float = 1.5e09  # elements that it packs, of pixels that are no whole vectors
     volume: float = 0.245  # on three axes, of the rate on fewer
     dilated: float = 1.61e+11  # the same with input dilation
     dilated_holes: float = 215
