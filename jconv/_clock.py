@@ -17,7 +17,7 @@ def race(
     *,
     rounds: int,
     hopeless: float = math.inf,
-    rest: float = 0.0,
+    warm: float = 0.0,
 ) -> dict[str, list[float]]:
     """Seconds of each run in every round that it took part in.
 
@@ -28,8 +28,8 @@ def race(
         runs: functions of no arguments, by name.
         rounds: how often each is timed.
         hopeless: a run that takes so many times the quickest one's time is timed twice only.
-        rest: seconds of sleep before a sample, in which threads of the run before that spin
-            for more work fall asleep.
+        warm: seconds of a run's own calls before each of its samples, in which threads of the run
+            before fall asleep and its own are spread over the cores.
     """
     calls, first = {}, {}
     for name, run in runs.items():
@@ -42,15 +42,21 @@ def race(
         for name in order[start:] + order[:start]:
             if turn >= FEW and _left_behind(times, name, hopeless):
                 continue
-            if rest:
-                time.sleep(rest)
             if first[name] < SLOW / 10:
-                runs[name]()  # its own data in the caches, its own threads awake
+                _repeat(runs[name], warm)
             begin = time.perf_counter()
             for _ in range(calls[name]):
                 runs[name]()
             times[name].append((time.perf_counter() - begin) / calls[name])
     return times
+
+
+def _repeat(run: Callable[[], object], seconds: float) -> None:
+    """At least one call, for at least so long."""
+    begin = time.perf_counter()
+    run()
+    while time.perf_counter() - begin < seconds:
+        run()
 
 
 def _left_behind(times: Mapping[str, list[float]], name: str, hopeless: float) -> bool:

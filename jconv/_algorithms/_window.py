@@ -72,7 +72,8 @@ def _static(
     shift = [trap and axis.b > 1 for trap, axis in zip(traps, axes, strict=True)]
     if all(shift):  # nothing is left to swap
         shift = [False] * len(axes)
-    if UNPADDED_IS_SLOW and 1 <= len(axes) <= 3 and not any(map(sum, pads)) and axes[0].b == 1:
+    dense = len(axes) in (2, 3) and all(axis.s == axis.b == 1 for axis in axes)
+    if UNPADDED_IS_SLOW and dense and not any(map(sum, pads)):
         shift[0] = True
     pads = [
         (low + s if moved else low, high)

@@ -14,7 +14,7 @@ from jconv._bench.suites import Row
 from jconv._clock import race
 from jconv._progress import Progress
 
-REST = 2e-2  # seconds: OpenMP's threads spin for 8 ms after their work
+WARM = 5e-2  # seconds: OpenMP's threads spin for 8 ms, and idle ones are first put on one core
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _time(
     present = {name: entry for name, entry in entries.items() if entry is not None}
     errors = {name: _worst(entry.results(), reference) for name, entry in present.items()}
     fit = {name: e.run for name, e in present.items() if errors[name] <= TOLERANCE}
-    times = race(fit, rounds=rounds, rest=REST)
+    times = race(fit, rounds=rounds, warm=WARM)
     return [
         Timing(*what, name, tuple(times.get(name, ())), errors[name], entry.compile_seconds)
         for name, entry in present.items()

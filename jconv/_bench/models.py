@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jconv._bench import contestant_torch
-from jconv._bench.match import REST
+from jconv._bench.match import WARM
 from jconv._bench.steps import JAX_OPERATIONS, Step, jax_step, torch_step
 from jconv._clock import race
 from jconv._progress import Progress
@@ -69,7 +69,7 @@ def play_models(
                 for c, s in steps.items()
             ]
             fit = {t.contestant: steps[t.contestant].run for t in found if not t.wrong}
-            times = race(fit, rounds=rounds, rest=REST)
+            times = race(fit, rounds=rounds, warm=WARM)
             timings += [
                 dataclasses.replace(t, seconds=tuple(times.get(t.contestant, ()))) for t in found
             ]
