@@ -24,7 +24,7 @@ from jconv._algorithms import BY_NAME, _cost, winograd
 from jconv._planner import MARGIN, Planner, _choose_once
 from jconv._problem import Problem
 
-SIMPLE = ("direct", "gemm", "taps", "winograd2", "winograd4")  # the rest are made of these
+SIMPLE = ("direct", "gemm", "taps", "winograd2", "winograd4", "fft")  # the rest are made of these
 
 
 @dataclasses.dataclass(frozen=True)

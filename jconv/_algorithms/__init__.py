@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jconv._algorithms._record import Algorithm as Algorithm
 from jconv._algorithms.direct import DIRECT
+from jconv._algorithms.fft import FFT
 from jconv._algorithms.gemm import GEMM
 from jconv._algorithms.grouped import GROUPED
 from jconv._algorithms.phase import PHASE
@@ -19,6 +20,7 @@ REGISTRY: tuple[Algorithm, ...] = (
     PHASE,
     SPACE_TO_BATCH,
     WINOGRAD,
+    FFT,
 )
 BY_NAME: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in REGISTRY}
 

@@ -9,6 +9,7 @@ anything, and those carry over to machines of another speed.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from jconv._geometry import Axis, product
@@ -19,29 +20,33 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.74e11  # operations of a matrix product with no short side
-    dot_rows: float = 11.7
-    dot_inner: float = 8.74
-    dot_columns: float = 17.1
-    conv: float = 1.75e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 11.8  # products to a window
-    conv_columns: float = 19.7
-    conv_taps: float = 4.59  # of the filter, in its backprop
+    dot: float = 1.76e+11  # operations of a matrix product with no short side
+    dot_rows: float = 11.5
+    dot_inner: float = 9.07
+    dot_columns: float = 18
+    conv: float = 1.72e+11  # operations of XLA's convolution with many channels
+    conv_inner: float = 12.7  # products to a window
+    conv_columns: float = 16.7
+    conv_taps: float = 4.72  # of the filter, in its backprop
     conv_odd: float = 1.5e09  # elements that it packs, of pixels that are no whole vectors
-    volume: float = 0.245  # on three axes, of the rate on fewer
-    dilated: float = 1.61e11  # the same with input dilation
-    dilated_holes: float = 215
-    scalar: float = 8.01e08  # the same with groups, for each channel of a group
-    loops: float = 1.07e09  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 2.33e10  # terms of a fused sum of slices
-    fused_pairs: float = 1.12e10  # the same where both factors are slices
-    bandwidth: float = 3.01e10  # bytes
-    run: float = 0.895  # elements of a run of which copies take twice as long as of a long one
-    fresh: float = 1.14e10  # bytes of temporaries beyond what the allocator keeps
-    call: float = 1.11e-07  # seconds for a kernel
+    volume: float = 0.199  # on three axes, of the rate on fewer
+    dilated: float = 1.52e+11  # the same with input dilation
+    dilated_holes: float = 189
+    scalar: float = 8.35e+08  # the same with groups, for each channel of a group
+    loops: float = 1.07e+09  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 2.42e+10  # terms of a fused sum of slices
+    fused_pairs: float = 1.12e+10  # the same where both factors are slices
+    bandwidth: float = 3.02e+10  # bytes
+    run: float = 0.72  # elements of a run of which copies take twice as long as of a long one
+    fresh: float = 1.36e+10  # bytes of temporaries beyond what the allocator keeps
+    spectra: float = 2.04e+09  # points of a Fourier transform, for each factor of two in its size
+    spectral: float = 1.41e+09  # products of spectra
+    long_sums: float = 1.69e+09  # terms of sums of over so many slices that they are not vectorised
+    call: float = 6.55e-08  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
+LONG = 100
 VECTOR = 4  # elements that XLA's convolution packs at once
 COMPILE = 0.01  # seconds to compile a kernel
 KEPT = 1 << 24  # bytes: glibc gives larger blocks back at once
@@ -64,6 +69,11 @@ def dot(problem: Problem, rows: float, inner: float, columns: float) -> float:
 def fused(problem: Problem, terms: float) -> float:
     """A sum of slices with so many terms in all."""
     return terms / (CONSTANTS.fused * _width(problem))
+
+
+def taps(problem: Problem, terms: float, count: int) -> float:
+    """Sums of so many slices each."""
+    return terms / CONSTANTS.long_sums if count > LONG else fused(problem, terms)
 
 
 def fused_pairs(problem: Problem, terms: float) -> float:
@@ -92,6 +102,15 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     if not backprop and inner % VECTOR:
         seconds += problem.n * product([a.o * a.k for a in axes]) * inner / c.conv_odd
     return seconds
+
+
+def spectra(problem: Problem, points: float, size: int) -> float:
+    """Fourier transforms of one size with so many points in all."""
+    return points * math.log2(max(size, 2)) / CONSTANTS.spectra
+
+
+def spectral(problem: Problem, products: float) -> float:
+    return products / CONSTANTS.spectral
 
 
 def moved(problem: Problem, elements: float) -> float:

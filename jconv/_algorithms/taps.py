@@ -176,6 +176,10 @@ def _product(ones: jax.Array, part: jax.Array) -> jax.Array:
     )
 
 
+def _taps(problem: Problem) -> int:
+    return math.prod(axis.k for axis in problem.axes)
+
+
 def supports(problem: Problem, platform: str) -> str | None:
     if reason := static_on_cpu(problem, platform):
         return reason
@@ -183,18 +187,21 @@ def supports(problem: Problem, platform: str) -> str | None:
         return "is for depthwise convolutions"
     if problem.leg == "filter_grad" and any(axis.b > 1 for axis in problem.axes):
         return "its filter backprop is not for input dilation"
+    if problem.leg == "filter_grad" and _taps(problem) > _cost.LONG:
+        return f"its filter backprop takes a kernel for each tap, over {_cost.LONG} here"
     return None
 
 
 def cost(problem: Problem, planner: Planner) -> float:
     terms = problem.multiplications
     total = _cost.moved(problem, 2 * _cost.operands(problem))
-    taps = math.prod(axis.k for axis in problem.axes)
+    taps = _taps(problem)
     if problem.leg == "filter_grad":
         calls = -(-problem.n // images(problem))
         return total + _cost.fused_pairs(problem, terms) + _cost.kernels(2 * taps, calls)
     residues = math.prod(axis.b for axis in window_axes(problem))
-    return total + _cost.fused(problem, terms / residues) + _cost.kernels(2 + residues)
+    sums = _cost.taps(problem, terms / residues, taps // residues)
+    return total + sums + _cost.kernels(2 + residues)
 
 
 def workspace(problem: Problem, platform: str) -> int:
