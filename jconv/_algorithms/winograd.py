@@ -338,7 +338,7 @@ def seconds(problem: Problem, m: int) -> float:
     lines = points // line
     filters = lines * math.prod(axis.k for axis in axes[1:]) * inner * columns
     if problem.leg != "filter_grad":  # the filter's lines, one for each of the first axis's points
-        total += _cost.moved(problem, 2 * filters)
+        total += _cost.moved(problem, filters)
     compiled = 3 * (lines + line)
     return total + calls * points * products + _cost.kernels(compiled, calls * lines)
 
