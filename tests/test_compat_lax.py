@@ -162,7 +162,12 @@ def primitives(function, *arrays):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("layout", [("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW")])
+@pytest.mark.parametrize(
+    "layout",
+    [("NHWC", "HWIO", "NHWC"), ("NHWC", "OIHW", "NHWC"), ("NCHW", "OIHW", "NCHW"),
+     ("NCHW", "HWIO", "NCHW"), ("HWNC", "HWIO", "HWNC")],
+    ids="-".join,
+)  # fmt: skip
 def test_gradients_are_recognised(layout, groups):
     """What lax's own gradient holds, handed back as it stands, is a backprop here."""
     sizes = {"N": 2, "C": 4, "H": 7, "W": 6, "I": 4 // groups, "O": 6}
@@ -184,6 +189,17 @@ def test_gradients_are_recognised(layout, groups):
         legs += primitives(run, *arrays)
         np.testing.assert_array_equal(run(*arrays), eqn.primitive.bind(*arrays, **eqn.params))
     assert sorted(legs) == ["jconv_conv", "jconv_filter_grad", "jconv_input_grad"]
+
+
+@pytest.mark.parametrize("layout", [("CHWN", "IHWO", "CHWN"), ("HWCN", "HWIO", "HWCN")])
+def test_a_layout_with_channels_first_is_no_filter_backprop(layout):
+    sizes = {"N": 2, "C": 4, "H": 7, "W": 6, "I": 4, "O": 6}
+    x = integers([sizes[a] for a in layout[0]], 1)
+    w = integers([{**sizes, "H": 3, "W": 2}[a] for a in layout[1]], 2)
+    settings = {"window_strides": (2, 1), "padding": "SAME", "dimension_numbers": layout}
+    run = lambda x, w: ours.conv_general_dilated(x, w, **settings)  # noqa: E731
+    assert primitives(run, x, w) == ["jconv_conv"]
+    check_equal("conv_general_dilated", (x, w), settings)
 
 
 def bad(**changes):

@@ -4,7 +4,8 @@ What `jax.grad` makes of a convolution is again one `conv_general_dilated`, and 
 
     dilated lhs                        the input backprop of a strided convolution
     batch groups                       the filter backprop of a grouped convolution
-    the summed dimension of lhs first  a filter backprop: what was the batch is summed over
+    lhs with its channels first        a filter backprop: what was the batch is summed over,
+                                       unless the result has that layout too
 
 All three are the same sum of products, sum of x[i] * w[k] over b*i + p0 = s*o + d*k, so saying
 one as another changes no value and no derivative. It says what is meant: backprops have
@@ -50,8 +51,7 @@ def convolve(lhs: Array, rhs: Array, specs: tuple[str, str, str], window: Window
     axes = _axes(lhs.shape, rhs.shape, layout, window)
     inexact = jnp.issubdtype(lhs.dtype, jnp.inexact) and lhs.dtype == rhs.dtype
     if inexact and axes is not None:
-        swapped = window.groups == 1 and specs[0][0] == "C"
-        if window.batch_groups > 1 or swapped:
+        if window.batch_groups > 1 or (window.groups == 1 and _sums_a_batch(specs[0], specs[2])):
             return _as_filter_grad(lhs, rhs, specs, window, axes, how)
         if any(b > 1 for b in window.b):
             return _as_input_grad(lhs, rhs, layout, window, axes, how)
@@ -68,6 +68,15 @@ def convolve(lhs: Array, rhs: Array, specs: tuple[str, str, str], window: Window
         layout=specs,
         **how,
     )
+
+
+def _sums_a_batch(lhs: str, out: str) -> bool:
+    """Whether lhs has its channels before its batch because they have changed places.
+
+    A layout of its own, CHWN say, a network keeps to. A filter comes out in another: only the
+    gradient of an OIHW one, by arrays in NCHW, looks like a convolution in CNHW, which nobody uses.
+    """
+    return lhs.index("C") < lhs.index("N") and (lhs != out or lhs.startswith("CN"))
 
 
 def _axes(lhs: Any, rhs: Any, layout: Layout, window: Window) -> list[Axis] | None:
