@@ -72,7 +72,7 @@ def accelerate(fn: F) -> F:
     if not jax.tree_util.all_leaves([fn]) and not _apart(fn)[0][0]:
         # Equinox's transformed functions are trees. It warns of one inside a function, for the
         # parameters that may be in it; here there are none.
-        accelerated.__signature__ = inspect.signature(fn)
+        accelerated.__signature__ = inspect.signature(fn)  # pyright: ignore
         del accelerated.__wrapped__
     return accelerated  # pyright: ignore[reportReturnType]
 

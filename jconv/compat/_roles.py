@@ -28,6 +28,7 @@ from jconv._ops import conv, conv_filter_grad, conv_input_grad
 Pairs = tuple[tuple[Any, Any], ...]
 
 _AS_FILTER_GRAD = str.maketrans("NC", "CN"), str.maketrans("IO", "NC"), str.maketrans("NC", "IO")
+_TRANSPOSED = str.maketrans("IO", "OI")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,17 @@ def _as_filter_grad(
     # Axes are in the order of the filter's letters, and another array is the filter now.
     before, after = _spatial(g), _spatial(w)
     roles = [axes[before.index(letter)].filter_grad() for letter in after]
-    return conv_filter_grad(
+    # Where x is dilated, what was differentiated is itself an input backprop: <x, input_grad(g, w)>
+    # is <w, filter_grad(x, g)>, and the dilated x is the g of that, its filter the flipped one.
+    of_input_grad = (
+        window.batch_groups == 1
+        and any(axis.b > 1 for axis in roles)
+        and all(axis.s == 1 for axis in roles)
+    )
+    if of_input_grad:
+        roles = [axis.input_grad() for axis in roles]
+        lhs, rhs, x, g, w = rhs, lhs, g, x, w.translate(_TRANSPOSED)
+    result = conv_filter_grad(
         lhs,
         rhs,
         filter_shape=tuple(axis.k for axis in roles),
@@ -122,6 +133,7 @@ def _as_filter_grad(
         layout=(x, w, g),
         **how,
     )
+    return lax.rev(result, [w.index(a) for a in after]) if of_input_grad else result
 
 
 def _as_input_grad(
