@@ -19,25 +19,25 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.74e+11  # operations of a matrix product with no short side
+    dot: float = 1.74e11  # operations of a matrix product with no short side
     dot_rows: float = 11.7
     dot_inner: float = 8.74
     dot_columns: float = 17.1
-    conv: float = 1.75e+11  # operations of XLA's convolution with many channels
+    conv: float = 1.75e11  # operations of XLA's convolution with many channels
     conv_inner: float = 11.8  # products to a window
     conv_columns: float = 19.7
     conv_taps: float = 4.59  # of the filter, in its backprop
     conv_odd: float = 1.5e09  # elements that it packs, of pixels that are no whole vectors
     volume: float = 0.245  # on three axes, of the rate on fewer
-    dilated: float = 1.61e+11  # the same with input dilation
+    dilated: float = 1.61e11  # the same with input dilation
     dilated_holes: float = 215
-    scalar: float = 8.01e+08  # the same with groups, for each channel of a group
-    loops: float = 1.07e+09  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 2.33e+10  # terms of a fused sum of slices
-    fused_pairs: float = 1.12e+10  # the same where both factors are slices
-    bandwidth: float = 3.01e+10  # bytes
+    scalar: float = 8.01e08  # the same with groups, for each channel of a group
+    loops: float = 1.07e09  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 2.33e10  # terms of a fused sum of slices
+    fused_pairs: float = 1.12e10  # the same where both factors are slices
+    bandwidth: float = 3.01e10  # bytes
     run: float = 0.895  # elements of a run of which copies take twice as long as of a long one
-    fresh: float = 1.14e+10  # bytes of temporaries beyond what the allocator keeps
+    fresh: float = 1.14e10  # bytes of temporaries beyond what the allocator keeps
     call: float = 1.11e-07  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
