@@ -24,7 +24,10 @@ import jconv
 from jconv._bench.machine import header, use_threads
 from jconv._clock import race, stopwatch
 
-TOLERANCE = 1e-3  # of the gradients' norm: a Winograd product of float32 is off by some 1e-6
+# Of the gradients' norm. Both are sums in float32, rounded differently. The models of this file
+# are smooth: a relu whose input is zero but for that rounding passes its gradient or does not, and
+# one such pixel moves the whole by some 1e-4.
+TOLERANCE = 1e-4
 LABELS = jnp.arange(64) % 10
 
 
@@ -77,8 +80,8 @@ def nnx_resnet():
             )
 
         def __call__(self, x):
-            y = self.norm2(self.second(nnx.relu(self.norm1(self.first(x)))))
-            return nnx.relu(y + (x if self.short is None else self.short(x)))
+            y = self.norm2(self.second(nnx.silu(self.norm1(self.first(x)))))
+            return nnx.silu(y + (x if self.short is None else self.short(x)))
 
     class ResNet(nnx.Module):
         def __init__(self, rngs):
@@ -88,7 +91,7 @@ def nnx_resnet():
             self.head = nnx.Linear(64, 10, rngs=rngs)
 
         def __call__(self, x):
-            x = nnx.relu(self.stem(x))
+            x = nnx.silu(self.stem(x))
             for block in self.blocks:
                 x = block(x)
             return self.head(x.mean((1, 2)))
@@ -118,7 +121,7 @@ def linen_unet():
         def __call__(self, x):
             def twice(x, features):
                 for _ in range(2):
-                    x = nn.relu(nn.Conv(features, (3, 3))(x))
+                    x = nn.silu(nn.Conv(features, (3, 3))(x))
                 return x
 
             kept = []
