@@ -121,17 +121,20 @@ def train(name, make, data, steps):
 
 
 def picture(path, histories):
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     for name, (history, accuracy) in histories.items():
         left.semilogy(smooth(history[:, 0]), label=f"{name}: {accuracy:.1%} of unseen digits")
     history, _ = histories["feedback alignment"]
     for layer in range(len(FILTERS)):
         right.plot(smooth(history[:, layer + 1]), label=f"layer {layer + 1}")
     right.axhline(90, color="gray", linewidth=0.8, linestyle=":")
+    right.text(0, 100, "above the line it leads uphill", color="gray", fontsize=8)
     left.set(xlabel="step", ylabel="loss")
-    right.set(xlabel="step", ylabel="degrees", ylim=(-5, 100), title="angle to the true gradient")
-    left.legend(fontsize=8, loc="lower left")
-    right.legend(fontsize=8)
+    left.set_title("training")
+    right.set(xlabel="step", ylabel="degrees", ylim=(-5, 108))
+    right.set_title("feedback alignment: angle to the true gradient")
+    left.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.86), frameon=False)
+    right.legend(fontsize=8, frameon=False)
     partial = path.with_name(path.name + ".partial")
     figure.savefig(partial, format="png", dpi=120)
     partial.replace(path)

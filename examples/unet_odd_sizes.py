@@ -105,13 +105,16 @@ def train(params, rng, steps):
     return params
 
 
-def picture(path, rows):
-    """One row for each size: the image, what is to be found, and what was."""
-    figure, axes = plt.subplots(len(rows), 3, figsize=(7, 2.6 * len(rows)), layout="constrained")
-    for line, (x, mask, logits) in zip(axes, rows, strict=True):
+def picture(path, found):
+    """One column for each size: the image, what is to be found, and what was."""
+    ratios = [x.shape[1] / x.shape[0] for x, _, _ in found]
+    figure, axes = plt.subplots(
+        3, len(found), figsize=(7.5, 7), layout="constrained", width_ratios=ratios
+    )
+    for column, (x, mask, logits) in zip(axes.T, found, strict=True):
         size = f"{x.shape[0]} x {x.shape[1]}"
         panels = [(x, f"image, {size}"), (mask, "discs"), (logits > 0, "found")]
-        for axis, (panel, title) in zip(line, panels, strict=True):
+        for axis, (panel, title) in zip(column, panels, strict=True):
             axis.imshow(np.asarray(panel)[..., 0], cmap="gray")
             axis.set_title(title, fontsize=10)
             axis.set_axis_off()
@@ -134,14 +137,15 @@ def main():
     print(f"back without being told: {doubled}; with output_shape: {told}")
 
     params = train(init(np.random.default_rng(2)), np.random.default_rng(0), arguments.steps)
-    rows = []
+    found = []
     rng = np.random.default_rng(1)
     for size in (SIZE, (46, 38), (61, 83)):
         x, masks = images(rng, 8, size)
         logits = jax.jit(unet)(params, x)
         print(f"on unseen images of {size}: overlap {overlap(logits, masks):.1%}")
-        rows.append((x[0], masks[0], logits[0]))
-    picture(arguments.picture, rows)
+        shown = masks.sum((1, 2, 3)).argmax()
+        found.append((x[shown], masks[shown], logits[shown]))
+    picture(arguments.picture, found)
     print(f"picture: {arguments.picture}")
     return 0
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 from jconv import _jax
 from jconv._errors import ConvError
@@ -62,36 +64,46 @@ def accelerate(fn: F) -> F:
         )
         return fn
 
-    @functools.wraps(fn)
+    @functools.wraps(fn, updated=())
     def accelerated(*args: Any, **kwargs: Any) -> Any:
         pure, operands, finish = without_modules(fn, args, kwargs)
         return finish(_run(pure, operands))
 
+    if not jax.tree_util.all_leaves([fn]) and not _apart(fn)[0][0]:
+        # Equinox's transformed functions are trees. It warns of one inside a function, for the
+        # parameters that may be in it; here there are none.
+        accelerated.__signature__ = inspect.signature(fn)  # pyright: ignore
+        del accelerated.__wrapped__
     return accelerated  # pyright: ignore[reportReturnType]
 
 
 def _run(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """fn(*args), its arrays traced, the convolutions in it exchanged."""
-    leaves, tree = jax.tree.flatten(args)
+    (arrays, others), tree = _apart(args)
     result: list[Any] = []
 
     def flat(arrays: list[jax.Array]) -> list[jax.Array]:
-        found, structure = jax.tree.flatten(fn(*jax.tree.unflatten(tree, _join(leaves, arrays))))
-        result.extend([found, structure])
-        return _arrays(found)
+        (found, rest), structure = _apart(fn(*_together(arrays, others, tree)))
+        result.extend([rest, structure])
+        return found
 
-    arrays = _arrays(leaves)
     closed = rewrite(jax.make_jaxpr(flat)(arrays), lambda inner: lambda *args: _run(inner, args))
-    values = _jax.JAXPRS.jaxpr_as_fun(closed)(*arrays)
-    found, structure = result
-    return jax.tree.unflatten(structure, _join(found, values))
+    # Scalars known while tracing are literals in the jaxpr, and come as something of JAX's own.
+    values = [jnp.asarray(value) for value in _jax.JAXPRS.jaxpr_as_fun(closed)(*arrays)]
+    return _together(values, *result)
 
 
-def _arrays(leaves: list[Any]) -> list[jax.Array]:
-    return [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+_ARRAY = object()  # what stands in an array's place
 
 
-def _join(leaves: list[Any], arrays: list[jax.Array]) -> list[Any]:
-    """The leaves with other arrays in the arrays' places."""
+def _apart(tree: Any) -> tuple[tuple[list[jax.Array], list[Any]], Any]:
+    """The arrays of a tree, its leaves without them, and its structure."""
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+    return (arrays, [_ARRAY if isinstance(v, jax.Array) else v for v in leaves]), structure
+
+
+def _together(arrays: list[jax.Array], others: list[Any], structure: Any) -> Any:
     rest = iter(arrays)
-    return [next(rest) if isinstance(leaf, jax.Array) else leaf for leaf in leaves]
+    leaves = [next(rest) if leaf is _ARRAY else leaf for leaf in others]
+    return jax.tree.unflatten(structure, leaves)

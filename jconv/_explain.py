@@ -22,8 +22,8 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
     and the like are listed once for each place in the code.
 
     Args:
-        fn: a function of arrays (and of pytrees of them).
-        *args: its arguments.
+        fn: a function of anything: arrays, trees of them, whole models.
+        *args: its arguments. What is no array is what it is.
 
     Returns:
         The plans, in the order of the traced program.
@@ -35,8 +35,23 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
         >>> [p.leg for p in jconv.explain(jax.grad(loss, argnums=(0, 1)), x, w)]
         ['conv', 'filter_grad', 'input_grad']
     """
-    jaxpr = jax.make_jaxpr(fn)(*args)
-    return [plan_of(problem) for problem in problems_in(jaxpr.jaxpr)]
+    return [plan_of(problem) for problem in problems_of(fn, args)]
+
+
+def problems_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Problem]:
+    """The problem of every convolution in fn(*args), in the order of the traced program."""
+    leaves, structure = jax.tree.flatten(args)
+    places = [n for n, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
+
+    def on_arrays(*arrays: Any) -> list[Any]:
+        filled = list(leaves)
+        for place, array in zip(places, arrays, strict=True):
+            filled[place] = array
+        results = jax.tree.leaves(fn(*jax.tree.unflatten(structure, filled)))
+        return [result for result in results if isinstance(result, jax.Array)]
+
+    jaxpr = jax.make_jaxpr(on_arrays)(*(leaves[place] for place in places))
+    return list(problems_in(jaxpr.jaxpr))
 
 
 def problems_in(jaxpr: Any) -> Iterator[Problem]:

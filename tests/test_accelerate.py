@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -296,6 +298,22 @@ def test_what_is_no_array_is_what_it_is():
     np.testing.assert_array_equal(got["y"], want["y"])
 
 
+def test_numbers_known_while_tracing_come_as_arrays():
+    def fn(x):
+        return jnp.zeros((), "uint32"), jnp.asarray(3.0), jnp.float32(3), jnp.asarray([1, 2]), x
+
+    for got, want in zip(jconv.accelerate(fn)(X), fn(X), strict=True):
+        assert isinstance(got, jax.Array)
+        assert (got.dtype, got.weak_type) == (want.dtype, want.weak_type)
+        np.testing.assert_array_equal(got, want)
+
+
+def test_no_tracer_is_kept():
+    with jax.checking_leaks():
+        jconv.accelerate(plain)(W, X)
+        jax.jit(jax.grad(jconv.accelerate(total(plain))))(W, X)
+
+
 def test_arrays_from_outside():
     def loss(w):
         inner = jconv.accelerate(lambda x: jnp.sum(convolve(w, x) ** 2))
@@ -317,8 +335,32 @@ def test_without_a_convolution():
     assert jconv.accelerate(lambda: 3)() == 3
 
 
-def test_the_name_stays():
-    assert jconv.accelerate(convolve).__name__ == "convolve"
+def test_the_name_and_signature_stay():
+    fn = jconv.accelerate(convolve)
+    assert fn.__name__ == "convolve"
+    assert inspect.signature(fn) == inspect.signature(convolve)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Layer:
+    """A callable that is a tree, as Equinox's models and transformed functions are."""
+
+    w: jax.Array | str
+
+    def __call__(self, x):
+        return convolve(W if isinstance(self.w, str) else self.w, x)
+
+
+def test_a_tree_that_is_called():
+    """What looks for parameters in a function finds those, and nothing where there are none."""
+    for w in (W, "fixed"):
+        layer = Layer(w)
+        fn = jconv.accelerate(layer)
+        check(fn, layer, X)
+        assert inspect.signature(fn) == inspect.signature(layer)
+        assert hasattr(fn, "__wrapped__") == (w is W)
+        assert not hasattr(fn, "w")
 
 
 def test_twice_is_once():

@@ -162,7 +162,12 @@ def primitives(function, *arrays):
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("layout", [("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW")])
+@pytest.mark.parametrize(
+    "layout",
+    [("NHWC", "HWIO", "NHWC"), ("NHWC", "OIHW", "NHWC"), ("NCHW", "OIHW", "NCHW"),
+     ("NCHW", "HWIO", "NCHW"), ("HWNC", "HWIO", "HWNC")],
+    ids="-".join,
+)  # fmt: skip
 def test_gradients_are_recognised(layout, groups):
     """What lax's own gradient holds, handed back as it stands, is a backprop here."""
     sizes = {"N": 2, "C": 4, "H": 7, "W": 6, "I": 4 // groups, "O": 6}
@@ -184,6 +189,43 @@ def test_gradients_are_recognised(layout, groups):
         legs += primitives(run, *arrays)
         np.testing.assert_array_equal(run(*arrays), eqn.primitive.bind(*arrays, **eqn.params))
     assert sorted(legs) == ["jconv_conv", "jconv_filter_grad", "jconv_input_grad"]
+
+
+@pytest.mark.parametrize("layout", [("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW")])
+def test_gradients_of_a_transposed_convolution_are_recognised(layout):
+    """None of them is left with the dilated input that lax writes it with."""
+    sizes = {"N": 2, "C": 4, "H": 5, "W": 4, "I": 4, "O": 6}
+    x = integers([sizes[a] for a in layout[0]], 1)
+    w = integers([{**sizes, "H": 3, "W": 2}[a] for a in layout[1]], 2)
+    settings = {
+        "window_strides": (1, 1),
+        "padding": [(2, 1), (0, 1)],
+        "lhs_dilation": (2, 3),
+        "rhs_dilation": (1, 2),
+        "dimension_numbers": layout,
+    }
+
+    def loss(x, w):
+        return jnp.sum(lax.conv_general_dilated(x, w, **settings) ** 2)
+
+    step = jax.grad(loss, (0, 1))
+    plans = jconv.explain(jconv.accelerate(step), x, w)
+    assert sorted(plan.leg for plan in plans) == ["conv", "filter_grad", "input_grad"]
+    for plan in plans:
+        assert [(axis.s, axis.b) for axis in plan.problem.axes] == [(2, 1), (3, 1)]
+    for got, want in zip(jconv.accelerate(step)(x, w), step(x, w), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("layout", [("CHWN", "IHWO", "CHWN"), ("HWCN", "HWIO", "HWCN")])
+def test_a_layout_with_channels_first_is_no_filter_backprop(layout):
+    sizes = {"N": 2, "C": 4, "H": 7, "W": 6, "I": 4, "O": 6}
+    x = integers([sizes[a] for a in layout[0]], 1)
+    w = integers([{**sizes, "H": 3, "W": 2}[a] for a in layout[1]], 2)
+    settings = {"window_strides": (2, 1), "padding": "SAME", "dimension_numbers": layout}
+    run = lambda x, w: ours.conv_general_dilated(x, w, **settings)  # noqa: E731
+    assert primitives(run, x, w) == ["jconv_conv"]
+    check_equal("conv_general_dilated", (x, w), settings)
 
 
 def bad(**changes):

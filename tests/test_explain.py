@@ -32,6 +32,17 @@ def test_shapes_alone_are_enough():
     assert jconv.explain(our_loss, *avals) == jconv.explain(our_loss, X, W)
 
 
+def test_a_model_with_leaves_that_are_no_arrays():
+    def fn(model, x):
+        assert isinstance(model["times"], int)
+        for _ in range(model["times"]):
+            x = model["act"](jconv.conv(x, model["w"]))
+        return x, model["name"]
+
+    model = {"w": jnp.ones((3, 3, 4, 4)), "act": jax.nn.relu, "times": 2, "name": "two"}
+    assert [plan.leg for plan in jconv.explain(fn, model, X)] == ["conv", "conv"]
+
+
 def test_inside_scan_cond_jit_checkpoint_and_while():
     def f(x, w):
         x = lax.scan(lambda c, _: (jconv.conv(c, w, groups=2)[..., :4], None), x, length=3)[0]

@@ -38,18 +38,24 @@ def test_a_failing_block_is_noticed() -> None:
 
 def test_bash_blocks_are_the_two_commands() -> None:
     assert blocks("bash") == [
-        'pip install ".[examples]" && python examples/train_by_hand.py\n',
+        'pip install ".[examples]" && jconv demo\n',
         'pip install ".[test]" && python -m pytest\n',
     ]
+
+
+def test_what_a_reader_looks_for_comes_in_this_order() -> None:
+    marks = ["\n![", "```bash", "```python", "jconv.accelerate(", "\n## What it adds", "\n## Speed"]
+    marks += ["\n## How it works", "\n## How to add an algorithm", "\n## Limits"]
+    places = [README.index(mark) for mark in marks]
+    assert places == sorted(places)
 
 
 def test_named_files_exist() -> None:
     prose = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
     links = re.findall(r"\]\((?!http)([^)#]+)\)", prose)
-    scripts = re.findall(r"python (\S+\.py)", README)
     assert links
-    assert scripts
-    assert [name for name in links + scripts if not (ROOT / name).exists()] == []
+    assert [name for name in links if not (ROOT / name).exists()] == []
+    assert {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")} <= set(links)
 
 
 def test_named_versions_are_pyprojects() -> None:

@@ -20,28 +20,28 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.76e+11  # operations of a matrix product with no short side
+    dot: float = 1.76e11  # operations of a matrix product with no short side
     dot_rows: float = 11.5
     dot_inner: float = 9.07
     dot_columns: float = 18
-    conv: float = 1.72e+11  # operations of XLA's convolution with many channels
+    conv: float = 1.72e11  # operations of XLA's convolution with many channels
     conv_inner: float = 12.7  # products to a window
     conv_columns: float = 16.7
     conv_taps: float = 4.72  # of the filter, in its backprop
     conv_odd: float = 1.5e09  # elements that it packs, of pixels that are no whole vectors
     volume: float = 0.199  # on three axes, of the rate on fewer
-    dilated: float = 1.52e+11  # the same with input dilation
+    dilated: float = 1.52e11  # the same with input dilation
     dilated_holes: float = 189
-    scalar: float = 8.35e+08  # the same with groups, for each channel of a group
-    loops: float = 1.07e+09  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 2.42e+10  # terms of a fused sum of slices
-    fused_pairs: float = 1.12e+10  # the same where both factors are slices
-    bandwidth: float = 3.02e+10  # bytes
+    scalar: float = 8.35e08  # the same with groups, for each channel of a group
+    loops: float = 1.07e09  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 2.42e10  # terms of a fused sum of slices
+    fused_pairs: float = 1.12e10  # the same where both factors are slices
+    bandwidth: float = 3.02e10  # bytes
     run: float = 0.72  # elements of a run of which copies take twice as long as of a long one
-    fresh: float = 1.36e+10  # bytes of temporaries beyond what the allocator keeps
-    spectra: float = 2.04e+09  # points of a Fourier transform, for each factor of two in its size
-    spectral: float = 1.41e+09  # products of spectra
-    long_sums: float = 1.69e+09  # terms of sums of over so many slices that they are not vectorised
+    fresh: float = 1.36e10  # bytes of temporaries beyond what the allocator keeps
+    spectra: float = 2.04e09  # points of a Fourier transform, for each factor of two in its size
+    spectral: float = 1.41e09  # products of spectra
+    long_sums: float = 1.69e09  # terms of sums of over so many slices that they are not vectorised
     call: float = 6.55e-08  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 

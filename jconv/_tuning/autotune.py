@@ -15,7 +15,7 @@ import numpy as np
 from jconv._algorithms import REGISTRY
 from jconv._clock import race
 from jconv._errors import ConvError, Remedy, show
-from jconv._explain import problems_in
+from jconv._explain import problems_of
 from jconv._planner import choose, excluded
 from jconv._problem import LEGS, OPERANDS, Problem, Slot
 from jconv._progress import Progress
@@ -81,7 +81,7 @@ def autotune(fn: Callable[..., Any], *args: Any, rounds: int = 9) -> TuningTable
 
 def _legs_of(fn: Callable[..., Any], args: tuple[Any, ...], platform: str) -> list[Problem]:
     """The three legs of every convolution in fn, each once, in the order of the program."""
-    found = list(problems_in(jax.make_jaxpr(fn)(*args).jaxpr))
+    found = problems_of(fn, args)
     known = [problem.bare for problem in found if problem.static and not problem.empty]
     if platform == "cpu":  # which runs a shared leading dimension as a loop
         known = [problem.replace(vmapped=()) for problem in known]

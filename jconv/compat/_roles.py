@@ -4,7 +4,8 @@ What `jax.grad` makes of a convolution is again one `conv_general_dilated`, and 
 
     dilated lhs                        the input backprop of a strided convolution
     batch groups                       the filter backprop of a grouped convolution
-    the summed dimension of lhs first  a filter backprop: what was the batch is summed over
+    lhs with its channels first        a filter backprop: what was the batch is summed over,
+                                       unless the result has that layout too
 
 All three are the same sum of products, sum of x[i] * w[k] over b*i + p0 = s*o + d*k, so saying
 one as another changes no value and no derivative. It says what is meant: backprops have
@@ -27,6 +28,7 @@ from jconv._ops import conv, conv_filter_grad, conv_input_grad
 Pairs = tuple[tuple[Any, Any], ...]
 
 _AS_FILTER_GRAD = str.maketrans("NC", "CN"), str.maketrans("IO", "NC"), str.maketrans("NC", "IO")
+_TRANSPOSED = str.maketrans("IO", "OI")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +52,7 @@ def convolve(lhs: Array, rhs: Array, specs: tuple[str, str, str], window: Window
     axes = _axes(lhs.shape, rhs.shape, layout, window)
     inexact = jnp.issubdtype(lhs.dtype, jnp.inexact) and lhs.dtype == rhs.dtype
     if inexact and axes is not None:
-        swapped = window.groups == 1 and specs[0][0] == "C"
-        if window.batch_groups > 1 or swapped:
+        if window.batch_groups > 1 or (window.groups == 1 and _sums_a_batch(specs[0], specs[2])):
             return _as_filter_grad(lhs, rhs, specs, window, axes, how)
         if any(b > 1 for b in window.b):
             return _as_input_grad(lhs, rhs, layout, window, axes, how)
@@ -68,6 +69,15 @@ def convolve(lhs: Array, rhs: Array, specs: tuple[str, str, str], window: Window
         layout=specs,
         **how,
     )
+
+
+def _sums_a_batch(lhs: str, out: str) -> bool:
+    """Whether lhs has its channels before its batch because they have changed places.
+
+    A layout of its own, CHWN say, a network keeps to. A filter comes out in another: only the
+    gradient of an OIHW one, by arrays in NCHW, looks like a convolution in CNHW, which nobody uses.
+    """
+    return lhs.index("C") < lhs.index("N") and (lhs != out or lhs.startswith("CN"))
 
 
 def _axes(lhs: Any, rhs: Any, layout: Layout, window: Window) -> list[Axis] | None:
@@ -101,7 +111,17 @@ def _as_filter_grad(
     # Axes are in the order of the filter's letters, and another array is the filter now.
     before, after = _spatial(g), _spatial(w)
     roles = [axes[before.index(letter)].filter_grad() for letter in after]
-    return conv_filter_grad(
+    # Where x is dilated, what was differentiated is itself an input backprop: <x, input_grad(g, w)>
+    # is <w, filter_grad(x, g)>, and the dilated x is the g of that, its filter the flipped one.
+    of_input_grad = (
+        window.batch_groups == 1
+        and any(axis.b > 1 for axis in roles)
+        and all(axis.s == 1 for axis in roles)
+    )
+    if of_input_grad:
+        roles = [axis.input_grad() for axis in roles]
+        lhs, rhs, x, g, w = rhs, lhs, g, x, w.translate(_TRANSPOSED)
+    result = conv_filter_grad(
         lhs,
         rhs,
         filter_shape=tuple(axis.k for axis in roles),
@@ -113,6 +133,7 @@ def _as_filter_grad(
         layout=(x, w, g),
         **how,
     )
+    return lax.rev(result, [w.index(a) for a in after]) if of_input_grad else result
 
 
 def _as_input_grad(
