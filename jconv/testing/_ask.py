@@ -15,10 +15,9 @@ import jax
 import numpy as np
 
 from jconv.testing._questions import OPERATIONS, Array, Item, Question
-from jconv.testing._rounding import bound
+from jconv.testing._rounding import EXACT_BELOW, bound
 
 BATCH = 48  # questions that share a program
-EXACT_BELOW = 0.25  # rounding, and no other integer
 
 # What JAX says of a function without the derivative that is asked for.
 _NO_SUCH_MODE = (

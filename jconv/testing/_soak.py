@@ -26,6 +26,7 @@ from jconv.testing._trials import OPS, Arrays, askable, check, draw, operands, o
 BATCH = 16  # trials that are compiled as one program; one by one where that dies
 BLOCK = 16  # batches for which one child lives
 SECONDS = 60  # for one batch, before its child is said to hang
+TICK = 1.0  # seconds between looks at a child
 
 Batch = list[int]
 
@@ -163,20 +164,19 @@ class _Work:
         """A child's log, and how it died, if it did."""
         with tempfile.TemporaryDirectory() as folder:
             log, errors = Path(folder) / "log", Path(folder) / "errors"
-            with errors.open("w") as stderr:
-                try:
-                    code = subprocess.run(
+            order = Path(folder) / "order"
+            order.write_text(json.dumps([self.seed, list(names), batches]))
+            with order.open() as stdin, errors.open("w") as stderr:
+                code = _finish(
+                    subprocess.Popen(
                         [*self.child, str(log)],
-                        input=json.dumps([self.seed, list(names), batches]),
-                        text=True,
+                        stdin=stdin,
                         stdout=stderr,
                         stderr=stderr,
                         env=child_environment(optimised),
-                        timeout=60 + SECONDS * len(batches),
-                        check=False,
-                    ).returncode
-                except subprocess.TimeoutExpired:
-                    code = None
+                    ),
+                    60 + SECONDS * len(batches),
+                )
             text = log.read_text().splitlines() if log.exists() else []
             records = [json.loads(line) for line in text]
             return records, _how_it_died(code, errors.read_text(errors="replace"))
@@ -193,6 +193,28 @@ def child_environment(optimised: bool = True) -> dict[str, str]:
         flags += " --xla_backend_optimization_level=0"
     path = os.pathsep.join(folder for folder in sys.path if folder)
     return {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": path, "JAX_ENABLE_X64": "1"}
+
+
+def _finish(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """Its exit status; None if that took longer, not counting what it or this one was stopped."""
+    try:
+        while seconds > 0:
+            try:
+                return process.wait(TICK)
+            except subprocess.TimeoutExpired:
+                seconds -= 0 if _stopped(process.pid) else TICK
+    finally:
+        process.kill()
+        process.wait()
+    return None
+
+
+def _stopped(pid: int) -> bool:
+    """Whether a process is stopped (SIGSTOP), where the system tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[-1].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def _how_it_died(code: int | None, errors: str) -> str | None:
