@@ -85,7 +85,7 @@ def each_axis(change: Callable[[Axis], Axis]) -> Answer:
 
 
 def one_axis(at: int, change: Callable[[Axis], Axis]) -> Answer:
-    """A mistake on one of several axes alone; `at` is 0 or -1."""
+    """A mistake on one of several axes alone."""
 
     def changed(axes: list[Axis]) -> list[Axis]:
         return [change(a) if n == at % len(axes) else a for n, a in enumerate(axes)]
@@ -94,8 +94,8 @@ def one_axis(at: int, change: Callable[[Axis], Axis]) -> Answer:
 
 
 def any_axis(change: Callable[[Axis], Axis]) -> tuple[Answer, ...]:
-    """The same mistake on every axis, on the first or on the last."""
-    return each_axis(change), one_axis(0, change), one_axis(-1, change)
+    """The same mistake on every axis, on the first, on the second or on the last."""
+    return each_axis(change), *(one_axis(at, change) for at in (0, 1, -1))
 
 
 def settings(change: Callable[[Case], dict[str, Any] | None]) -> tuple[Answer, Answer]:
