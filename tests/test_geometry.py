@@ -55,6 +55,7 @@ def test_the_sizes_that_give_an_output(padding):
             rows = [counted(i, k, padding, s, b, d).o for i in range(25)]
             for o in range(4):
                 told = input_sizes(o, k, padding, s=s, b=b, d=d)
+                assert all(size >= 0 for size in told[:2])
                 least = 1 if o else 0  # rows that padding alone makes are of no size
                 found = [i for i in range(least, 25) if rows[i] == o]
                 assert [i for i in range(25) if i in told] == found, (o, k, s, b, d)
@@ -62,6 +63,7 @@ def test_the_sizes_that_give_an_output(padding):
             outputs = [counted(i, k, padding, s, b, d).o for k in range(20)]
             for o in range(4):
                 told = filter_sizes(i, o, padding, s=s, b=b, d=d)
+                assert all(0 <= size <= geometry.LARGEST for size in told[-2:])
                 found = [k for k in range(1, 20) if outputs[k] == o]
                 assert [k for k in range(1, 20) if k in told] == found, (i, o, s, b, d)
 
@@ -123,6 +125,11 @@ def test_empty_and_static():
     assert not geometry.is_static(1, n)
 
 
+def test_the_largest_size_is_xlas():
+    assert geometry.LARGEST == 2**31 - 1
+    assert filter_sizes(5, 5, "SAME", s=1, b=1, d=1)[-1] == geometry.LARGEST
+
+
 def test_defaults_are_the_plain_convolution():
     axis = Axis(i=5, k=3, o=3)
     assert (axis.s, axis.b, axis.d, axis.p0) == (1, 1, 1, 0)
@@ -131,6 +138,8 @@ def test_defaults_are_the_plain_convolution():
 def test_spans():
     assert [span(size, 1) for size in range(4)] == [0, 1, 2, 3]
     assert [span(size, 3) for size in range(4)] == [0, 1, 4, 7]
+    (n,) = export.symbolic_shape("n")
+    assert span(n, 3) == 3 * n - 2
     assert geometry.product([]) == 1
     assert geometry.product([2, 3, 4]) == 24
 

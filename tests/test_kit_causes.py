@@ -10,12 +10,13 @@ from jconv.testing._causes import CAUSES
 from jconv.testing._likeliest import likeliest
 from jconv.testing._questions import OPERATIONS, Item, Question, draw
 
+# The few of a kind come first, so that what shows in them alone is found soon.
 SAMPLE = [
-    *[Question(case, op) for case in CASES for op in OPERATIONS[:3]],
+    *[Question(case, "conv", "vmap-both") for case in CASES[::20]],
     *[Question(case, op, dtype="complex64") for case in CASES[::20] for op in OPERATIONS[:3]],
     *[Question(case, "conv_transpose", told="output_padding") for case in CASES[::4]
       if case.transposable and 0 not in (*case.y_shape, *case.w_shape)],
-    *[Question(case, "conv", "vmap-both") for case in CASES[::20]],
+    *[Question(case, op) for case in CASES for op in OPERATIONS[:3]],
 ]  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def test_names_are_unique_and_texts_are_there():
 
 def test_no_cause_explains_noise():
     rng = np.random.default_rng(0)
-    items = [question.items()[0] for question in SAMPLE[:120:6]]
+    items = [question.items()[0] for question in SAMPLE[-120::6]]
     wrong = [(item, rng.integers(-99, 99, item.expected.shape)) for item in items]
     assert likeliest([(i, a) for i, a in wrong if a.size > 2], []) is None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mutants import ALL, MUTANTS
+from mutants_held_out import MUTANTS as HELD_OUT
 from own_conv import Own
 
 from jconv.testing import CASES, check_conformance
@@ -17,7 +18,7 @@ def check(mutant, cases, operations):
     )
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+@pytest.mark.parametrize("mutant", [*MUTANTS, *HELD_OUT], ids=str)
 def test_found_and_named(mutant):
     report = check(mutant, EVERY_THIRD, mutant.fails[:1] or ("conv",))
     assert not report.ok
@@ -35,7 +36,7 @@ def test_found_and_named_in_full(mutant):
 
 
 def test_there_are_enough():
-    names = [mutant.name for mutant in MUTANTS]
+    names = [mutant.name for mutant in (*MUTANTS, *HELD_OUT)]
     assert len(names) == len(set(names)) >= 40
     assert len({mutant.cause for mutant in MUTANTS}) >= 30
 

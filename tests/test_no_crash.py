@@ -3,7 +3,6 @@
 What may die runs in a child: this file is also the program that the children run.
 """
 
-import re
 import signal
 import subprocess
 import sys
@@ -15,9 +14,8 @@ import pytest
 from jax import lax
 
 import jconv
-from jconv.testing import _soak as soaking
-from jconv.testing import _trials as trials
 from jconv.testing import reference
+from jconv.testing._soak import child_environment
 
 # Convolutions (x has 2 channels, the filter 3 outputs) of which plain lax aborts in the leg that
 # is named, on jax 0.10.2 and 0.12.0: i | k | stride | input dilation | dilation | pads.
@@ -77,8 +75,6 @@ FOLDED = """
 0,0,1 1,1,0       | 4,1 | 2,3 | 1,1 | 1,1 | 1,1 | 0,0 0,0
 0,0,1 0,0,0 2,0,0 | 3,2,1 | 2,2,3 | 1,1,1 | 1,1,1 | 1,1,1 | 0,0 1,0 0,0
 """
-
-MUTANTS = {"abort": 3, "error": 5, "wrong": 9}  # numbers of trials of seed 0
 
 
 def _ints(text):
@@ -193,34 +189,13 @@ def _run_lax():
     np.testing.assert_array_equal(jax.grad(loss)(x), expected)
 
 
-def _run_mutant():
-    """A soak's child in which one trial dies, one computes a wrong value and one raises."""
-    seeds = {what: trials.draw(0, index).seed for what, index in MUTANTS.items()}
-    run = trials.run
-
-    def mutant(trial, names, given):
-        if trial.seed == seeds["abort"]:
-            signal.raise_signal(signal.SIGABRT)
-        if trial.seed == seeds["error"]:
-            raise ValueError("mutant")
-        results = run(trial, names, given)
-        if trial.seed == seeds["wrong"]:
-            first = next(iter(results))
-            results[first] = jax.tree.map(lambda y: y + jnp.ones_like(y), results[first])
-        return results
-
-    soaking.run = mutant
-    with open(sys.argv[2], "w") as log:
-        soaking.run_block(sys.stdin.read(), log)
-
-
 def _child(what):
     return subprocess.run(
         [sys.executable, __file__, what],
         capture_output=True,
         text=True,
         timeout=500,
-        env={**soaking.child_environment(), "JAX_ENABLE_X64": "0"},
+        env={**child_environment(), "JAX_ENABLE_X64": "0"},
         check=False,
     )
 
@@ -237,29 +212,6 @@ def test_plain_lax_dies_or_is_right():
 def test_jconv_survives(what):
     done = _child(what)
     assert done.returncode == 0, f"{done.stdout.splitlines()[-1:]}\n{done.stderr[:2000]}"
-
-
-@pytest.mark.soak
-def test_a_short_soak():
-    figures = soaking.soak(208, seed=1)
-    assert figures.ok, "\n".join(figures.failures)
-    assert figures.configurations == 208
-    assert figures.values > 10_000
-
-
-@pytest.mark.soak
-def test_a_soak_notices_a_death_an_error_and_a_wrong_value():
-    said = []
-    child = (sys.executable, __file__, "mutant")
-    figures = soaking.soak(16, child=child, say=said.append)
-    assert not figures.ok
-    assert (figures.configurations, figures.aborts, figures.errors) == (16, 1, 1)
-    assert figures.wrong >= 1
-    text = "\n".join(said)
-    for what, index in MUTANTS.items():
-        heading = {"abort": "ABORTS: .*SIGABRT", "error": "ERRORS: .*mutant", "wrong": "WRONG: "}
-        again = rf"(?m)^{heading[what]}.*\n.*\n  python -m .* --seed 0 --first {index} "
-        assert re.search(again, text), text
 
 
 if __name__ == "__main__":

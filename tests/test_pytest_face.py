@@ -56,6 +56,14 @@ def test_a_right_one_passes(tmp_path):
     assert "warning" not in told
 
 
+def test_what_an_operation_is_not_asked_is_skipped(tmp_path):
+    """Of a forward convolution no sizes are told."""
+    options = ("--conv-implementation=mine:Right", "-k", "sizes", "-rs")
+    code, told = run(tmp_path, *KIT, *options)
+    assert code == 0, told
+    assert "sizes: nothing of it is asked of conv" in told
+
+
 def test_a_wrong_one_fails_with_its_cause(tmp_path):
     code, told = run(
         tmp_path, *KIT, "--conv-implementation=mine:Flipped", "-k", f"complex and {CONV}"
@@ -64,6 +72,7 @@ def test_a_wrong_one_fails_with_its_cause(tmp_path):
     assert "likeliest cause: flipped kernel" in told
     assert "smallest failing case" in told
     assert "Traceback" not in told
+    assert "def raise_if_failed" not in told
     assert "warning" not in told
 
 

@@ -1,4 +1,4 @@
-"""Planning, tracing and running from many threads at once gives what one thread gives."""
+"""Planning, tracing, tuning and running from many threads at once gives what one thread gives."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ THREADS = 8
 MIXED = [case for case in CASES[::24] if 0 not in (*case.x_shape, *case.y_shape, *case.w_shape)]
 
 
-def together(work):
+def together(work, threads=THREADS):
     """Run `work(number)` in all threads, begun at the same moment; the results."""
-    gate = threading.Barrier(THREADS)
+    gate = threading.Barrier(threads)
 
     def begin(number):
         gate.wait(60)
         return work(number)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(begin, range(THREADS)))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(begin, range(threads)))
 
 
 def orders(number):
@@ -100,6 +100,20 @@ def test_tracing_and_running(how):
             else:
                 want = reference.conv(x, w, **case.kwargs)
                 np.testing.assert_array_equal(results[at], want)
+
+
+def test_tuning():
+    """Each thread tunes a convolution of its own, and runs it under the table that it made."""
+    w = np.array([2, -3], np.float32).reshape(2, 1, 1)
+
+    def work(number):
+        x = np.arange(4.0 + number, dtype=np.float32).reshape(1, -1, 1)
+        table = jconv.autotune(jconv.conv, x, w, rounds=1)
+        with table, jconv.policy("exact"):
+            np.testing.assert_array_equal(jconv.conv(x, w), reference.conv(x, w))
+        return len(table)
+
+    assert together(work, 3) == [3, 3, 3]
 
 
 def test_errors_are_a_threads_own():

@@ -1,24 +1,31 @@
 """Asking an implementation: many questions compiled as one program, and what came back.
 
-Compiling is what a conformance check spends its time on, so questions share programs, which are
-compiled without LLVM's optimisation: what XLA does with a convolution comes before that. What
-cannot be traced is asked eagerly, and what breaks a program is asked alone.
+Compiling is what a conformance check spends its time on, so questions share programs, one of which
+is compiled while the next is traced, without LLVM's optimisation: what XLA does with a convolution
+comes before that. What cannot be traced is asked eagerly, and what breaks a program is asked alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
 
 from jconv.testing._questions import OPERATIONS, Array, Item, Question
-from jconv.testing._rounding import bound
+from jconv.testing._rounding import EXACT_BELOW, bound
 
 BATCH = 48  # questions that share a program
-EXACT_BELOW = 0.25  # rounding, and no other integer
+COMPILING = 2  # programs at a time
+# Fusions are most of what is left to compile: by their older emitters a fourth of it (jax 0.10).
+FAST: tuple[dict[str, Any], ...] = (
+    {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False},
+    {"xla_backend_optimization_level": 0},
+)
 
 # What JAX says of a function without the derivative that is asked for.
 _NO_SUCH_MODE = (
@@ -74,50 +81,26 @@ class Implementation:
             if keyword is not None:
                 answers[at] = Refusal(f"takes no keyword `{keyword}`")
             elif question.eager:
-                answers[at] = self._alone(question)
+                answers[at] = self.alone(question)
             else:
                 traced.append(at)
-        for start in range(0, len(traced), BATCH):
-            batch = traced[start : start + BATCH]
-            say(f"{len(answers)} of {len(questions)} questions")
-            told = self._together([questions[at] for at in batch])
-            answers.update(zip(batch, told, strict=True))
+        batches = [traced[start : start + BATCH] for start in range(0, len(traced), BATCH)]
+        with ThreadPoolExecutor(COMPILING) as pool:
+            programs = [_Program(self, [questions[at] for at in batch], pool) for batch in batches]
+            for batch, program in zip(batches, programs, strict=True):
+                say(f"{len(answers)} of {len(questions)} questions")
+                answers.update(zip(batch, program.answers(), strict=True))
         return [answers[at] for at in range(len(questions))]
 
-    def _together(self, questions: Sequence[Question]) -> list[Answer]:
-        given = [question.operands() for question in questions]
-        raised: dict[int, Answer | None] = {}
-
-        def program(given: Any) -> Any:
-            results = {}
-            for at, (question, operands) in enumerate(zip(questions, given, strict=True)):
-                try:
-                    results[at] = self._run(question, operands)
-                except _UNTRACEABLE:
-                    raised[at] = None
-                except Exception as error:
-                    raised[at] = _caught(question, error)
-            return results
-
+    def alone(self, question: Question) -> Answer:
         try:
-            got = jax.device_get(_compiled(program, given)(given))
-        except Exception:  # of the compiler, or of what a callback runs: of which, one by one
-            return [self._alone(question) for question in questions]
-        answers: list[Answer] = []
-        for at, question in enumerate(questions):
-            answer = got.get(at, raised.get(at))
-            answers.append(self._alone(question) if answer is None else answer)
-        return answers
-
-    def _alone(self, question: Question) -> Answer:
-        try:
-            return jax.device_get(self._run(question, jax.device_put(question.operands())))
+            return jax.device_get(self.run(question, jax.device_put(question.operands())))
         except _UNTRACEABLE:
             return Refusal("cannot be traced by JAX")
         except Exception as error:
             return _caught(question, error)
 
-    def _run(self, question: Question, operands: list[Any]) -> list[Any]:
+    def run(self, question: Question, operands: list[Any]) -> list[Any]:
         arrays = question.run(self.functions[question.op], operands)
         for array in arrays:
             if not hasattr(array, "shape") or not hasattr(array, "dtype"):
@@ -125,13 +108,50 @@ class Implementation:
         return arrays
 
 
-def _compiled(program: Callable[..., Any], given: Any) -> Callable[..., Any]:
-    lowered = jax.jit(program).lower(given)
-    unoptimised: Any = {"xla_backend_optimization_level": 0}
-    try:
-        return lowered.compile(compiler_options=unoptimised)
-    except Exception:  # a backend that does not know the option, or a program that none compiles
-        return lowered.compile()
+class _Program:
+    """Questions that are compiled together, in another thread, and then asked in this one."""
+
+    def __init__(
+        self, asked: Implementation, questions: Sequence[Question], pool: ThreadPoolExecutor
+    ):
+        self.asked, self.questions = asked, questions
+        self.given = [question.operands() for question in questions]
+        self.raised: dict[int, Answer | None] = {}
+        self.compiled: Future[Callable[..., Any]] | None = None
+        try:
+            lowered = jax.jit(self._trace).lower(self.given)
+        except Exception:  # of which, is found one by one
+            return
+        self.compiled = pool.submit(compiled, lowered)
+
+    def _trace(self, given: Any) -> Any:
+        results = {}
+        for at, (question, operands) in enumerate(zip(self.questions, given, strict=True)):
+            try:
+                results[at] = self.asked.run(question, operands)
+            except _UNTRACEABLE:
+                self.raised[at] = None
+            except Exception as error:
+                self.raised[at] = _caught(question, error)
+        return results
+
+    def answers(self) -> list[Answer]:
+        got: dict[int, Any] = {}
+        if self.compiled is not None:
+            # What the compiler raises, or a callback that the program runs: one by one, again.
+            with contextlib.suppress(Exception):
+                got = {**self.raised, **jax.device_get(self.compiled.result()(self.given))}
+        return [
+            got.get(at) or self.asked.alone(question) for at, question in enumerate(self.questions)
+        ]
+
+
+def compiled(lowered: Any) -> Any:
+    """A lowered program, compiled as fast as the backend can be made to."""
+    for options in FAST:
+        with contextlib.suppress(Exception):  # of a backend that does not know an option
+            return lowered.compile(compiler_options=options)
+    return lowered.compile()
 
 
 def _caught(question: Question, error: Exception) -> Refusal | Crash:

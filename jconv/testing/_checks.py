@@ -8,12 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jconv.testing._ask import EXACT_BELOW, Crash, Implementation, Refusal
+from jconv.testing._ask import Crash, Implementation, Refusal
 from jconv.testing._cases import CASES, Case
 from jconv.testing._conformance import TRANSFORMED
 from jconv.testing._findings import examine
 from jconv.testing._questions import OPERATIONS, Question
 from jconv.testing._report import Report
+from jconv.testing._rounding import EXACT_BELOW
 from jconv.testing._ways import WAYS
 
 Function = Callable[..., Any]

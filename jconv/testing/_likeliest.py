@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from jconv.testing._ask import EXACT_BELOW
 from jconv.testing._causes import CAUSES, Cause
 from jconv.testing._questions import Array, Item
+from jconv.testing._rounding import EXACT_BELOW
 from jconv.testing._wrong import Answer
 
 

@@ -110,6 +110,7 @@ class Report:
         Raises:
             AssertionError: with this report as its message.
         """
+        __tracebackhide__ = True  # of pytest's: the report says it all
         if not self.ok:
             raise AssertionError(f"\n{self}")
         return self

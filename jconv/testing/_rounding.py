@@ -32,6 +32,7 @@ ACCUMULATORS = {
 """What sums must be taken in, by the operands' dtype."""
 HALVES = ("bfloat16", "float16")
 BITS_LOST = 4  # by an algorithm that forms other products
+EXACT_BELOW = 0.25  # of whole numbers: rounding, and no other one
 
 CASES = (
     make_case("long-sums", "72 products", (8, 7), (3, 3), c=8, f=8, padding="VALID"),

@@ -21,11 +21,13 @@ from typing import Any, TextIO
 
 import jax
 
+from jconv.testing._ask import compiled
 from jconv.testing._trials import OPS, Arrays, askable, check, draw, operands, operands_given, run
 
 BATCH = 16  # trials that are compiled as one program; one by one where that dies
 BLOCK = 16  # batches for which one child lives
 SECONDS = 60  # for one batch, before its child is said to hang
+TICK = 1.0  # seconds between looks at a child
 
 Batch = list[int]
 
@@ -163,36 +165,50 @@ class _Work:
         """A child's log, and how it died, if it did."""
         with tempfile.TemporaryDirectory() as folder:
             log, errors = Path(folder) / "log", Path(folder) / "errors"
-            with errors.open("w") as stderr:
-                try:
-                    code = subprocess.run(
+            order = Path(folder) / "order"
+            order.write_text(json.dumps([self.seed, list(names), batches, optimised]))
+            with order.open() as stdin, errors.open("w") as stderr:
+                code = _finish(
+                    subprocess.Popen(
                         [*self.child, str(log)],
-                        input=json.dumps([self.seed, list(names), batches]),
-                        text=True,
+                        stdin=stdin,
                         stdout=stderr,
                         stderr=stderr,
-                        env=child_environment(optimised),
-                        timeout=60 + SECONDS * len(batches),
-                        check=False,
-                    ).returncode
-                except subprocess.TimeoutExpired:
-                    code = None
+                        env=child_environment(),
+                    ),
+                    60 + SECONDS * len(batches),
+                )
             text = log.read_text().splitlines() if log.exists() else []
             records = [json.loads(line) for line in text]
             return records, _how_it_died(code, errors.read_text(errors="replace"))
 
 
-def child_environment(optimised: bool = True) -> dict[str, str]:
-    """An environment in which a child imports what its parent did, installed or not.
-
-    What is not optimised compiles in half the time. It differs in the code that LLVM makes, not
-    in what XLA does with a convolution before that.
-    """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if not optimised:
-        flags += " --xla_backend_optimization_level=0"
+def child_environment() -> dict[str, str]:
+    """An environment in which a child imports what its parent did, installed or not."""
     path = os.pathsep.join(folder for folder in sys.path if folder)
-    return {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": path, "JAX_ENABLE_X64": "1"}
+    return {**os.environ, "PYTHONPATH": path, "JAX_ENABLE_X64": "1"}
+
+
+def _finish(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """Its exit status; None if that took longer, not counting what it or this one was stopped."""
+    try:
+        while seconds > 0:
+            try:
+                return process.wait(TICK)
+            except subprocess.TimeoutExpired:
+                seconds -= 0 if _stopped(process.pid) else TICK
+    finally:
+        process.kill()
+        process.wait()
+    return None
+
+
+def _stopped(pid: int) -> bool:
+    """Whether a process is stopped (SIGSTOP), where the system tells."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[-1].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def _how_it_died(code: int | None, errors: str) -> str | None:
@@ -210,32 +226,40 @@ def _how_it_died(code: int | None, errors: str) -> str | None:
 
 
 def run_block(order: str, log: TextIO) -> None:
-    """Run batches of trials, writing a line before each and one after each of its trials."""
-    seed, names, batches = json.loads(order)
+    """Run batches of trials, writing a line before each and one after each of its trials.
+
+    What is not optimised compiles in less than half the time. It differs in the code that is made,
+    not in what XLA does with a convolution before that.
+    """
+    seed, names, batches, optimised = json.loads(order)
     for batch in batches:
         _say(log, run=batch)
-        for part in _attempt(seed, names, batch):
+        for part in _attempt(seed, names, batch, optimised):
             _say(log, **part)
 
 
-def _attempt(seed: int, names: Sequence[str], batch: Batch) -> Iterator[dict[str, Any]]:
+def _attempt(
+    seed: int, names: Sequence[str], batch: Batch, optimised: bool
+) -> Iterator[dict[str, Any]]:
     trials = {index: draw(seed, index) for index in batch}
     given = {index: operands_given(trial, operands(trial)) for index, trial in trials.items()}
-    compiled = [index for index in batch if trials[index].jit]
+    jitted = [index for index in batch if trials[index].jit]
 
     def run_one(index: int, arrays: Arrays) -> dict[str, Any]:
         return run(trials[index], askable(trials[index], names), arrays)
 
-    def run_compiled(arrays: dict[int, Arrays]) -> dict[int, Any]:
-        return {index: run_one(index, arrays[index]) for index in compiled}
+    def run_jitted(arrays: dict[int, Arrays]) -> dict[int, Any]:
+        return {index: run_one(index, arrays[index]) for index in jitted}
 
     try:
-        got = jax.jit(run_compiled)({index: given[index] for index in compiled})
-        got |= {index: run_one(index, given[index]) for index in batch if index not in compiled}
+        arrays = {index: given[index] for index in jitted}
+        lowered = jax.jit(run_jitted).lower(arrays)
+        got = (lowered.compile() if optimised else compiled(lowered))(arrays)
+        got |= {index: run_one(index, given[index]) for index in batch if index not in jitted}
     except Exception as error:
         if len(batch) > 1:
             for index in batch:
-                yield from _attempt(seed, names, [index])
+                yield from _attempt(seed, names, [index], optimised)
         else:
             first = (str(error).strip() or "no message").splitlines()[0]
             told = f"{type(error).__name__}: {first}"

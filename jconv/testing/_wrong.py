@@ -32,6 +32,10 @@ def interleaved(group: int, size: int, groups: int) -> Sequence[int]:
     return range(group, size * groups, groups)
 
 
+def rotated(group: int, size: int, groups: int) -> Sequence[int]:
+    return blocked((group + 1) % groups, size, groups)
+
+
 def first_group(group: int, size: int, groups: int) -> Sequence[int]:
     return range(size)
 
@@ -80,8 +84,18 @@ def each_axis(change: Callable[[Axis], Axis]) -> Answer:
     return lambda item: form(item, change=lambda axes: [change(axis) for axis in axes])
 
 
-def all_axes(change: Callable[[list[Axis]], list[Axis]]) -> Answer:
-    return lambda item: form(item, change=change)
+def one_axis(at: int, change: Callable[[Axis], Axis]) -> Answer:
+    """A mistake on one of several axes alone."""
+
+    def changed(axes: list[Axis]) -> list[Axis]:
+        return [change(a) if n == at % len(axes) else a for n, a in enumerate(axes)]
+
+    return lambda item: form(item, change=changed) if item.case.rank > 1 else item.expected
+
+
+def any_axis(change: Callable[[Axis], Axis]) -> tuple[Answer, ...]:
+    """The same mistake on every axis, on the first, on the second or on the last."""
+    return each_axis(change), *(one_axis(at, change) for at in (0, 1, -1))
 
 
 def settings(change: Callable[[Case], dict[str, Any] | None]) -> tuple[Answer, Answer]:
@@ -130,6 +144,21 @@ def mixed(choose: Callable[[list[Array], int], Array | None]) -> Answer:
             return None
         at = next(n for n, other in enumerate(alike) if other.index == item.index)
         return choose([other.expected for other in alike], at)
+
+    return answer
+
+
+def mispaired(partner: Callable[[int, int], int]) -> Answer:
+    """A mapped operand taken from another place: `partner` is given the place and their number."""
+
+    def answer(item: Item) -> Array | None:
+        alike = [other for other in item.stack if other.out == item.out]
+        if len(alike) < 2:
+            return None
+        at = next(n for n, other in enumerate(alike) if other.index == item.index)
+        other = alike[partner(at, len(alike))]
+        last = list(item.operands)[-1]
+        return leg(item.case, item.out, {**item.operands, last: other.operands[last]})
 
     return answer
 

@@ -1,0 +1,158 @@
+"""The soak: nothing dies, what is wrong is seen, and neither rounding nor a pause is taken for it.
+
+This file is also the program that a soak's broken children run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jconv.testing import _soak as soaking
+from jconv.testing import _trials as trials
+
+MUTANTS = {"abort": 3, "error": 5, "wrong": 9}  # numbers of trials of seed 0
+
+
+@pytest.mark.soak
+def test_a_short_soak():
+    figures = soaking.soak(208, seed=1)
+    assert figures.ok, "\n".join(figures.failures)
+    assert figures.configurations == 208
+    assert figures.values > 10_000
+
+
+@pytest.mark.soak
+def test_a_soak_notices_a_death_an_error_and_a_wrong_value():
+    said = []
+    child = (sys.executable, __file__)
+    figures = soaking.soak(16, child=child, say=said.append)
+    assert not figures.ok
+    assert (figures.configurations, figures.aborts, figures.errors) == (16, 1, 1)
+    assert figures.wrong >= 1
+    text = "\n".join(said)
+    for what, index in MUTANTS.items():
+        heading = {"abort": "ABORTS: .*SIGABRT", "error": "ERRORS: .*mutant", "wrong": "WRONG: "}
+        again = rf"(?m)^{heading[what]}.*\n.*\n  python -m .* --seed 0 --first {index} "
+        assert re.search(again, text), text
+
+
+def run_mutant():
+    """A soak's child in which one trial dies, one computes a wrong value and one raises."""
+    seeds = {what: trials.draw(0, index).seed for what, index in MUTANTS.items()}
+    run = trials.run
+
+    def mutant(trial, names, given):
+        if trial.seed == seeds["abort"]:
+            signal.raise_signal(signal.SIGABRT)
+        if trial.seed == seeds["error"]:
+            raise ValueError("mutant")
+        results = run(trial, names, given)
+        if trial.seed == seeds["wrong"]:
+            first = next(iter(results))
+            results[first] = jax.tree.map(lambda y: y + jnp.ones_like(y), results[first])
+        return results
+
+    soaking.run = mutant
+    with open(sys.argv[1], "w") as log:
+        soaking.run_block(sys.stdin.read(), log)
+
+
+# --- what is compared, and how closely ----------------------------------------------------------
+
+
+def drawn(fits):
+    """The first trial of a seed that fits."""
+    return next(trial for trial in (trials.draw(0, at) for at in range(10_000)) if fits(trial))
+
+
+def answers(trial, change):
+    """Right results by name, each array changed."""
+    arrays, results = trials.operands(trial), {}
+    for name in trials.askable(trial, trials.OPS):
+        right = [item.expected for item in trials._items(trial, name, arrays)]
+        results[name] = [np.asarray(change(array), trial.dtype) for array in right]
+    return results
+
+
+def wrong(trial, change):
+    return trials.check(trial, trials.OPS, answers(trial, change))[1]
+
+
+def below(array):
+    """Whole numbers as an algorithm that forms other products may leave them."""
+    return array * (1 - 2e-7) - 1e-7
+
+
+@pytest.mark.parametrize("name", ["transformed", "value_and_grad", "conv_transpose"])
+@pytest.mark.parametrize("rule", ["auto", "winograd", "gemm"])
+def test_other_products_may_round_and_no_more(name, rule):
+    def fits(trial):
+        sizes = [array.size for array in trials.operands(trial).values()]
+        asked = trials.askable(trial, trials.OPS)
+        return name in asked and trial.dtype == "float32" and min(sizes) > 8
+
+    trial = dataclasses.replace(drawn(fits), rule=rule, precision=None)
+    assert not wrong(trial, lambda array: array)
+    assert not wrong(trial, below)
+    assert name in dict(wrong(trial, lambda array: array + 0.01))
+    assert name in dict(wrong(trial, lambda array: array + 1))
+    assert name in dict(wrong(trial, lambda array: array * np.nan))
+    for exact in ({"rule": "exact"}, {"rule": "direct"}, {"precision": "highest"}):
+        other = dataclasses.replace(trial, **exact)
+        assert not wrong(other, lambda array: array)
+        assert name in dict(wrong(other, below))
+
+
+def test_the_rounding_of_a_scans_gradients_is_none_of_the_soaks():
+    """Compared as whole numbers, 24.99999 was cut to 24."""
+    trial = drawn(
+        lambda trial: (
+            trial.transformed.way == "gradients-of-scan"
+            and trial.dtype == "float32"
+            and "transformed" in trial.names
+            and not trial.exact
+        )
+    )
+    assert not wrong(trial, below)
+
+
+# --- a pause is no hang -------------------------------------------------------------------------
+
+
+def sleeping(seconds):
+    return subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"])
+
+
+def test_a_hanging_child_is_ended(monkeypatch):
+    monkeypatch.setattr(soaking, "TICK", 0.05)
+    process = sleeping(100)
+    start = time.monotonic()
+    assert soaking._finish(process, 0.2) is None
+    assert time.monotonic() - start < 30
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the state of a process is read from /proc")
+def test_a_stopped_child_is_waited_for(monkeypatch):
+    monkeypatch.setattr(soaking, "TICK", 0.05)
+    process = sleeping(0)
+    process.send_signal(signal.SIGSTOP)
+    threading.Timer(1, process.send_signal, [signal.SIGCONT]).start()
+    start = time.monotonic()
+    assert soaking._finish(process, 0.8) == 0
+    assert time.monotonic() - start > 0.9
+
+
+if __name__ == "__main__":
+    run_mutant()
