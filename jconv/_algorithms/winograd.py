@@ -291,7 +291,9 @@ def _alive(problem: Problem, m: int) -> int:
 def _chunk(problem: Problem, m: int) -> int:
     count = _extent(window_axes(problem), m)[0]
     image = count * _alive(problem, m) * (problem.c + problem.f) * 4
-    return chunk(problem.n, image, 2 * TEMPORARIES)  # of which the most part is alive at once
+    # What the products are made of is gone when the last of them are; a sum of them needs it all.
+    limit = TEMPORARIES if problem.leg == "filter_grad" else 2 * TEMPORARIES
+    return chunk(problem.n, image, limit)
 
 
 MOST_PRODUCTS = 100  # matrix products of a tile: each is a kernel or three to compile
