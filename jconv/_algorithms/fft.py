@@ -27,6 +27,9 @@ from jconv._geometry import Axis, span
 from jconv._problem import Problem
 
 
+WINDOW = 64  # taps: with fewer it never paid, and every rounding spreads over the whole picture
+
+
 @functools.lru_cache(maxsize=512)
 def smooth(size: int) -> int:
     """The next size whose transform splits into short ones."""
@@ -145,6 +148,8 @@ def supports(problem: Problem, platform: str) -> str | None:
         return "is for one group, or groups of one channel"
     if any(axis.s > 1 or axis.b > 1 for axis in problem.axes):
         return "is for stride 1"
+    if math.prod(axis.k for axis in problem.axes) < WINDOW:
+        return f"is for windows of at least {WINDOW} taps"
     if not 1 <= problem.rank <= 3:
         return "is for one to three axes"
     return None
