@@ -26,8 +26,8 @@ from jconv._algorithms._window import resize
 from jconv._geometry import Axis, span
 from jconv._problem import Problem
 
-
-WINDOW = 64  # taps: with fewer it never paid, and every rounding spreads over the whole picture
+WINDOW = 64  # taps: with fewer it never paid, and its rounding spreads over the whole picture
+RELUCTANCE = 100.0  # so many times the cost for those
 
 
 @functools.lru_cache(maxsize=512)
@@ -148,8 +148,6 @@ def supports(problem: Problem, platform: str) -> str | None:
         return "is for one group, or groups of one channel"
     if any(axis.s > 1 or axis.b > 1 for axis in problem.axes):
         return "is for stride 1"
-    if math.prod(axis.k for axis in problem.axes) < WINDOW:
-        return f"is for windows of at least {WINDOW} taps"
     if not 1 <= problem.rank <= 3:
         return "is for one to three axes"
     return None
@@ -164,7 +162,9 @@ def cost(problem: Problem, planner: Planner) -> float:
         multiplied *= 2  # summed over the batch, which lies outermost
     calls = problem.n / images(problem)
     total = _cost.spectra(problem, transformed, math.prod(sizes(problem)))
-    return total + _cost.spectral(problem, multiplied) + _cost.kernels(6, calls)
+    total += _cost.spectral(problem, multiplied) + _cost.kernels(6, calls)
+    small = math.prod(axis.k for axis in problem.axes) < WINDOW
+    return RELUCTANCE * total if small else total
 
 
 def workspace(problem: Problem, platform: str) -> int:
