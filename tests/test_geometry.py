@@ -140,6 +140,7 @@ def test_spans():
     assert [span(size, 3) for size in range(4)] == [0, 1, 4, 7]
     (n,) = export.symbolic_shape("n")
     assert span(n, 3) == 3 * n - 2
+    assert span(n - 5, 3) == (3 * n - 17).max(0)  # which of them is the larger is not known
     assert geometry.product([]) == 1
     assert geometry.product([2, 3, 4]) == 24
 
