@@ -22,6 +22,7 @@ from flax import nnx
 
 import jconv
 from jconv._bench.machine import header, use_threads
+from jconv._bench.match import WARM
 from jconv._clock import race, stopwatch
 
 # Of the gradients' norm. Both are sums in float32, rounded differently. The models of this file
@@ -238,7 +239,7 @@ def measure(name, rounds):
     if max(off.values()) > TOLERANCE:
         print(f"GRADIENTS DIFFER from lax's: {off}")
         return False
-    times = race(runs, rounds=rounds, rest=0.05)
+    times = race(runs, rounds=rounds, warm=WARM)
     for who, samples in times.items():
         ratios = [a / b for a, b in zip(samples, times["lax"], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)

@@ -322,6 +322,36 @@ def test_a_module_that_is_not_changed_may_come_from_outside() -> None:
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
+# The benchmark ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_the_benchmark_compares_before_it_times(monkeypatch, capsys, wrong: bool) -> None:
+    for name in ("flax", "equinox", "haiku", "optax"):
+        library(name)
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    adoption = importlib.import_module("adoption")
+    loss, params, grad, compiled = linen()
+
+    def spoilt(loss):
+        return lambda params: loss(jax.tree.map(lambda w: 1.01 * w, params))
+
+    def tiny():
+        """A small model."""
+        plus = adoption.optax.apply_updates
+        return adoption.functional(lambda p: loss(p, X), params, compiled, grad, plus)
+
+    wrappings = {"lax": (adoption.as_it_is,) * 2, "jconv": (jconv.accelerate, adoption.as_it_is)}
+    if wrong:
+        wrappings["spoilt"] = (spoilt, adoption.as_it_is)
+    monkeypatch.setattr(adoption, "CONTESTANTS", wrappings)
+    monkeypatch.setitem(adoption.MODELS, "tiny", tiny)
+    assert adoption.measure("tiny", 2) is not wrong
+    said = capsys.readouterr().out
+    assert ("GRADIENTS DIFFER" in said) is wrong
+    assert ("of lax's time" in said) is not wrong
+
+
 # The page -------------------------------------------------------------------------------------
 
 
