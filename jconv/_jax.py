@@ -83,6 +83,10 @@ make_user_context = jax.make_user_context
 # any padding as over the same one with a row of it; that of 0.12 does not.
 UNPADDED_IS_SLOW = jax.__version_info__ < (0, 11)
 
+# That of jaxlib 0.10 divides its work by channels made and along the last axis only, so that
+# convolutions of few channels run on one thread.
+FEW_TASKS = jax.__version_info__ < (0, 11)
+
 
 def kept_apart(fn: Any) -> Any:
     """`fn`, a jitted function whose calls XLA does not inline: equal calls are compiled once."""

@@ -19,7 +19,7 @@ from jconv._problem import LEGS, OPERANDS, Problem
 from jconv.testing import CASES
 
 # These hand simpler problems back to the planner, which may choose direct for some of them.
-HANDING_ON = {"grouped", "phase", "space_to_batch"}
+HANDING_ON = {"grouped", "phase", "space_to_batch", "wide"}
 OTHERS = [algorithm.name for algorithm in REGISTRY if algorithm.name != "direct"]
 
 

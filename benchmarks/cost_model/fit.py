@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
+import itertools
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,16 @@ from jconv._algorithms import BY_NAME, _cost, winograd
 from jconv._planner import MARGIN, Planner, _choose_once
 from jconv._problem import Problem
 
-SIMPLE = ("direct", "gemm", "taps", "winograd2", "winograd4", "fft")  # the rest are made of these
+CHANCE = 0.1  # by which two predictions may be off against each other
+SIMPLE = (
+    "direct",
+    "gemm",
+    "taps",
+    "wide",
+    "winograd2",
+    "winograd4",
+    "fft",
+)  # the rest are made of these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +93,43 @@ def fit(rows: list[Row]) -> _cost.Constants:
         off = np.log([predict(row) for row in simple]) - measured
         return np.concatenate([off, 0.2 * (at - origin)])  # what no shape decides stays put
 
-    return constants(least_squares(residuals, origin, loss="soft_l1", f_scale=0.3).x)
+    best = least_squares(residuals, origin, loss="soft_l1", f_scale=0.3).x
+
+    def objective(at: np.ndarray) -> float:
+        return expected(rows, constants(at)) + 0.01 * float(np.sum((at - best) ** 2))
+
+    return constants(refined(best, objective))
+
+
+def expected(rows: list[Row], constants: _cost.Constants) -> float:
+    """The mean logarithm of the time that choosing takes, were predictions off by some chance."""
+    use(constants)
+    legs: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        legs[row.name].append(row)
+    total, off = 0.0, 0.0
+    for candidates in legs.values():
+        predicted = np.log([predict(row) for row in candidates])
+        times = np.log([row.seconds for row in candidates])
+        weights = np.exp((predicted.min() - predicted) / CHANCE)
+        total += float(weights @ (times - times.min()) / weights.sum())
+        off += float(np.mean(np.abs(predicted - times)))
+    return (total + 0.05 * off) / len(legs)
+
+
+def refined(at: np.ndarray, objective: Callable[[np.ndarray], float]) -> np.ndarray:
+    """One constant after another a little up or down, as long as choices get better by it."""
+    least = objective(at)
+    for step in (0.2, 0.1):
+        for i, sign in itertools.product(range(len(at)), (1, -1)):
+            while True:
+                moved = at.copy()
+                moved[i] += sign * step
+                value = objective(moved)
+                if value >= least - 1e-5:
+                    break
+                at, least = moved, value
+    return at
 
 
 def regrets(rows: list[Row]) -> dict[str, tuple[float, float]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import ctypes
 import functools
+import math
 import statistics
 import sys
 import time
@@ -21,7 +22,7 @@ import numpy as np
 from shapes import SHAPES
 
 import jconv
-from jconv._algorithms import REGISTRY, winograd
+from jconv._algorithms import REGISTRY, fft, winograd
 from jconv._algorithms.winograd import tile_sizes as sizes
 from jconv._planner import Planner
 from jconv._problem import LEGS, OPERANDS, Problem
@@ -40,9 +41,10 @@ def settle_allocator() -> None:
 
 
 def candidates(problem: Problem):
-    """(label, problem) for every algorithm that supports the leg; tiles of both sizes."""
+    """(label, problem) for every algorithm that supports the leg, and that may be chosen."""
+    small = math.prod(axis.k for axis in problem.axes) < fft.WINDOW
     for algorithm in REGISTRY:
-        if algorithm.supports(problem, "cpu") is None:
+        if algorithm.supports(problem, "cpu") is None and not (algorithm.name == "fft" and small):
             yield algorithm.name, problem.replace(policy=algorithm.name)
 
 

@@ -10,6 +10,7 @@ from jconv._algorithms.grouped import GROUPED
 from jconv._algorithms.phase import PHASE
 from jconv._algorithms.space_to_batch import SPACE_TO_BATCH
 from jconv._algorithms.taps import TAPS
+from jconv._algorithms.wide import WIDE
 from jconv._algorithms.winograd import WINOGRAD
 
 REGISTRY: tuple[Algorithm, ...] = (
@@ -19,6 +20,7 @@ REGISTRY: tuple[Algorithm, ...] = (
     GROUPED,
     PHASE,
     SPACE_TO_BATCH,
+    WIDE,
     WINOGRAD,
     FFT,
 )

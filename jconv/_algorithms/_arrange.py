@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jconv._geometry import Axis
@@ -82,9 +83,27 @@ def in_chunks(
     n = arrays[0].shape[0]
     if size >= n:
         return fn(*arrays)
-    call = kept_apart(jax.jit(fn))
-    parts = [call(*(a[at : at + size] for a in arrays)) for at in range(0, n, size)]
-    return functools.reduce(lax.add, parts) if total else lax.concatenate(parts, 0)
+
+    def part(at: Any, size: int, *arrays: jax.Array) -> jax.Array:
+        return fn(*(lax.dynamic_slice_in_dim(a, at, size) for a in arrays))
+
+    def put(at: Any, size: int, joined: jax.Array, *arrays: jax.Array) -> jax.Array:
+        return lax.dynamic_update_slice_in_dim(joined, part(at, size, *arrays), at, 0)
+
+    # A chunk is cut out where it is used: slices outside would all be made, and kept, at once.
+    spans = [(at, min(size, n - at)) for at in range(0, n, size)]
+    call = kept_apart(jax.jit(part, static_argnums=1))
+    if total:
+        return functools.reduce(lax.add, [call(*span, *arrays) for span in spans])
+    like = jax.eval_shape(fn, *arrays)
+    if like.size * like.dtype.itemsize <= TEMPORARIES:
+        return lax.concatenate([call(*span, *arrays) for span in spans], 0)
+    # So are the parts of a large result, unless each is put where it belongs at once.
+    call = kept_apart(jax.jit(put, static_argnums=1))
+    joined = jnp.zeros(like.shape, like.dtype)
+    for span in spans:
+        joined = call(*span, joined, *arrays)
+    return joined
 
 
 def chunk(n: int, image: int, limit: int = TEMPORARIES) -> int:

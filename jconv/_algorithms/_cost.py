@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 from jconv._geometry import Axis, product
+from jconv._jax import FEW_TASKS
 from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 
 
@@ -20,36 +21,39 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.76e11  # operations of a matrix product with no short side
-    dot_rows: float = 11.5
-    dot_inner: float = 9.07
-    dot_columns: float = 18
-    conv: float = 1.72e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 12.7  # products to a window
-    conv_columns: float = 16.7
-    conv_taps: float = 4.72  # of the filter, in its backprop
-    conv_odd: float = 1.5e09  # elements that it packs, of pixels that are no whole vectors
-    volume: float = 0.199  # on three axes, of the rate on fewer
-    dilated: float = 1.52e11  # the same with input dilation
-    dilated_holes: float = 189
-    scalar: float = 8.35e08  # the same with groups, for each channel of a group
-    loops: float = 1.07e09  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 2.42e10  # terms of a fused sum of slices
-    fused_pairs: float = 1.12e10  # the same where both factors are slices
-    bandwidth: float = 3.02e10  # bytes
-    run: float = 0.72  # elements of a run of which copies take twice as long as of a long one
-    fresh: float = 1.36e10  # bytes of temporaries beyond what the allocator keeps
-    spectra: float = 2.04e09  # points of a Fourier transform, for each factor of two in its size
-    spectral: float = 1.41e09  # products of spectra
-    long_sums: float = 1.69e09  # terms of sums of over so many slices that they are not vectorised
-    call: float = 6.55e-08  # seconds for a kernel
+    dot: float = 1.59e11  # operations of a matrix product with no short side
+    dot_rows: float = 10.8
+    dot_inner: float = 8.47
+    dot_columns: float = 5.76
+    conv: float = 1.61e11  # operations of XLA's convolution with many channels
+    conv_inner: float = 26.2  # products to a window
+    conv_columns: float = 7.34
+    conv_packed: float = 3.67e08  # elements of its filter, rearranged by one thread
+    conv_odd: float = 4.56e09  # elements that it packs, of pixels that are no whole vectors
+    volume: float = 0.0865  # on three axes, of the rate on fewer
+    dilated: float = 1.65e11  # the same with input dilation
+    dilated_holes: float = 65
+    scalar: float = 6.44e08  # the same with groups, for each channel of a group
+    loops: float = 8.5e08  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 3.18e10  # terms of a fused sum of slices
+    fused_pairs: float = 9.08e09  # the same where both factors are slices
+    bandwidth: float = 2.49e10  # bytes
+    run: float = 1.66  # elements of a run of which copies take twice as long as of a long one
+    fresh: float = 1.84e09  # bytes of temporaries beyond what the allocator keeps
+    spectra: float = 1.55e09  # points of a Fourier transform, for each factor of two in its size
+    spectral: float = 2.4e09  # products of spectra
+    long_sums: float = 1.65e09  # terms of sums of over so many slices that they are not vectorised
+    call: float = 6.11e-08  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
 LONG = 100
+THREADS = 2  # of the machine that the constants are from
+SMALL = 16  # channels up to which XLA has another convolution
+TASK, ASPECT, AREA, EFFORT = 64, 4, 1 << 16, 1 << 16  # of a task: see idle
 VECTOR = 4  # elements that XLA's convolution packs at once
 COMPILE = 0.01  # seconds to compile a kernel
-KEPT = 1 << 24  # bytes: glibc gives larger blocks back at once
+KEPT = 1 << 25  # bytes: glibc gives larger blocks back at once
 RUNS = 3e3  # over which a compilation should have paid
 
 CONSTANTS = Constants()
@@ -90,18 +94,45 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
         return operations / c.loops
     if problem.groups > 1:
         return operations * holes / (c.scalar * (problem.f if backprop else inner))
-    taps = product([axis.o if backprop else axis.k for axis in axes])
-    rate = c.conv * _share(columns, c.conv_columns)
-    if backprop:
-        rate *= _share(taps, c.conv_taps)
-    else:
-        rate *= _share(inner * taps, c.conv_inner)
+    taps = product([axis.k for axis in axes])
+    rate = c.conv * _share(columns, c.conv_columns) * _share(inner * taps, c.conv_inner)
     if holes > 1:
         rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
     seconds = operations / (rate * (c.volume if len(axes) == 3 else 1))
     if not backprop and inner % VECTOR:
         seconds += problem.n * product([a.o * a.k for a in axes]) * inner / c.conv_odd
-    return seconds
+    if holes == 1:
+        seconds *= idle(axes, inner, columns)
+    return seconds + packed(taps * inner * columns)
+
+
+def packed(elements: float) -> float:
+    """A filter's elements in another order."""
+    return elements / CONSTANTS.conv_packed
+
+
+def idle(axes: Sequence[Axis], inner: float, columns: float) -> float:
+    """How many times as long XLA's convolution takes for want of tasks for every thread.
+
+    Up to jaxlib 0.10 it is split by channels made and along the last axis only, into tasks of
+    at least 64 by 64 that grow until one takes some effort; where there is one, it runs alone.
+    """
+    if not FEW_TASKS or len(axes) != 2 or max(inner, columns) <= SMALL:
+        return 1.0
+    width = axes[-1].o
+    terms = min(inner * product([axis.k for axis in axes]), 1024)
+    least = min(width, TASK) * min(columns, TASK)
+    wide, deep = min(width, 16), min(columns, TASK)
+    while wide * deep < least or ((wide + deep) * terms < EFFORT and wide * deep < AREA):
+        if (ASPECT * deep <= wide or wide >= width) and deep < columns:
+            deep *= 2
+        elif (wide <= ASPECT * deep or deep >= columns) and wide < width:
+            wide *= 2
+        else:
+            break
+    wide, deep = min(wide, width), min(deep, columns)
+    tasks = math.ceil(width / wide) * math.ceil(columns / deep)
+    return max(1.0, THREADS * math.ceil(tasks / THREADS) * wide * deep / (width * columns))
 
 
 def spectra(problem: Problem, points: float, size: int) -> float:

@@ -149,6 +149,7 @@ def _cost_of(problem: Problem, planner: Planner) -> float:
     if problem.leg == "input_grad":
         axes = tuple(axis.input_grad() for axis in problem.axes)
         seconds = _cost.convolution(problem, axes, problem.f, problem.c)
+        seconds += _cost.packed(product(problem.shape("w")))  # to turn it over
     elif problem.leg == "filter_grad":
         axes = tuple(axis.filter_grad() for axis in problem.axes)
         seconds = _cost.convolution(problem, axes, problem.n, problem.f)

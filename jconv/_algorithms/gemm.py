@@ -3,7 +3,8 @@
 A kernel of one tap needs no layout, only a stride: the product of the pixels and the filter.
 Otherwise `conv` and `filter_grad` gather each window into a row (im2col) and `input_grad` adds
 each row of products back to where its window lay (col2im). Where the stride is the kernel's
-size the windows share no pixel, and both are a transpose.
+size the windows share no pixel, and both are a transpose. Few input channels make short runs to
+copy: the filter backprop then lays out planes, one for each tap and channel.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from jconv._geometry import Axis, product
 from jconv._problem import Problem, itemsize
 
 Options = dict
+
+PLANES = 8  # input channels up to which a filter backprop copies rows of pixels, not of channels
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -131,6 +134,8 @@ def _input_grad_of_planes(
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options) -> jax.Array:
     """One product for each tap of all axes but the last, whose taps lie side by side."""
+    if by_planes(problem):
+        return _filter_grad_by_planes(problem, x, g, options)
     *outer, last = problem.axes
     f = g.shape[-1]
 
@@ -152,6 +157,35 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options)
 
     grads = in_chunks(one, (x, g), images(problem), total=True)
     return jnp.swapaxes(grads, 1, 2).reshape(problem.out_shape)
+
+
+def _filter_grad_by_planes(
+    problem: Problem, x: jax.Array, g: jax.Array, options: Options
+) -> jax.Array:
+    """Few input channels: a plane of pixels for each tap and channel, copied in whole rows."""
+    *outer, last = problem.axes
+    rank, f = problem.rank, g.shape[-1]
+
+    def one(x: jax.Array, g: jax.Array) -> jax.Array:
+        for dim, axis in enumerate(problem.axes, start=1):
+            rows = _rows(axis) if dim < rank else -(-_rows(axis) // last.s) * last.s
+            x = resize(x, dim, axis.p0, rows)
+        # Pixels s apart on the last axis lie side by side in a plane of their own.
+        x = x.reshape(*x.shape[:-2], -1, last.s * problem.c)
+        planes = lax.optimization_barrier(jnp.moveaxis(x, -1, 0))
+        planes = planes.reshape(last.s, problem.c, *planes.shape[1:])
+        near = [divmod(last.d * k, last.s) for k in range(last.k)]
+        taps = [lax.slice_in_dim(planes[r], q, q + last.o, axis=-1) for q, r in near]
+        planes = lax.optimization_barrier(jnp.stack(taps))
+        for dim in reversed(range(len(outer))):
+            at, axis = planes.ndim - rank + dim, outer[dim]
+            taps = [_tap(planes, at, k, axis) for k in range(axis.k)]
+            planes = lax.optimization_barrier(jnp.stack(taps))
+        rows = planes.reshape(-1, g.size // f)
+        return lax.dot_general(rows, g.reshape(-1, f), (((1,), (0,)), ((), ())), **options)
+
+    grads = in_chunks(one, (x, g), images(problem), total=True)
+    return grads.reshape(problem.out_shape)
 
 
 _LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}
@@ -240,10 +274,17 @@ def disjoint(problem: Problem) -> bool:
     return all(axis.k == axis.s and axis.d == 1 for axis in problem.axes)
 
 
+def by_planes(problem: Problem) -> bool:
+    """Whether a filter backprop has so few input channels that their pixels are not worth a run."""
+    return problem.leg == "filter_grad" and problem.c <= PLANES and not pointwise(problem)
+
+
 def images(problem: Problem) -> int:
     """Images to a chunk of the batch."""
     if pointwise(problem):
         return problem.n
+    if by_planes(problem):
+        return chunk(problem.n, 2 * int(_gathered(problem)) * itemsize(problem.wide_dtype))
     *outer, last = problem.axes
     rows = product([axis.o for axis in problem.axes])
     if problem.leg == "filter_grad":
@@ -270,7 +311,7 @@ def _gathered(problem: Problem) -> float:
     if pointwise(problem) and all(axis.s == 1 for axis in problem.axes):
         return 0
     taps = [axis.k for axis in problem.axes]
-    kept = taps[-1:] if problem.leg == "filter_grad" else taps
+    kept = taps[-1:] if problem.leg == "filter_grad" and not by_planes(problem) else taps
     return product([axis.o for axis in problem.axes]) * math.prod(kept) * problem.c
 
 
@@ -279,6 +320,8 @@ def _kernels(problem: Problem) -> int:
         return 2
     if problem.leg == "input_grad":
         return 2 + sum(2 + axis.s for axis in problem.axes)
+    if by_planes(problem):
+        return 4 + problem.rank
     products = math.prod(axis.k for axis in problem.axes[:-1])
     return 3 + (2 * products if problem.leg == "filter_grad" else problem.rank)
 
@@ -287,14 +330,14 @@ def cost(problem: Problem, planner: Planner) -> float:
     taps = product([axis.k for axis in problem.axes])
     windows = problem.n * product([axis.o for axis in problem.axes])
     calls = -(-problem.n // images(problem))
-    gathered = problem.n * _cost.in_runs(_gathered(problem), problem.c)
+    run = problem.axes[-1].o if by_planes(problem) else problem.c
+    gathered = problem.n * _cost.in_runs(_gathered(problem), run)
     total = _cost.kernels(_kernels(problem), calls)
     if not pointwise(problem):  # whose operands the product itself reads
         total += _cost.moved(problem, _cost.operands(problem))
     copies = 1 if pointwise(problem) else 3
-    if calls > 1:  # the parts of the result, until they are joined, and a chunk's windows
-        held = math.prod(problem.out_shape) + 2 * _gathered(problem) * images(problem)
-        total += _cost.fresh(held * itemsize(problem.wide_dtype))
+    held = 2 * _gathered(problem) * images(problem)
+    total += _cost.fresh(held * itemsize(problem.wide_dtype))
     if problem.leg == "conv":
         multiply = _cost.dot(problem, windows / calls, taps * problem.c, problem.f)
         return total + calls * multiply + _cost.moved(problem, copies * gathered)
@@ -306,6 +349,9 @@ def cost(problem: Problem, planner: Planner) -> float:
             + _cost.fused(problem, gathered)
             + _cost.moved(problem, 2 * gathered)
         )
+    if by_planes(problem):
+        multiply = _cost.dot(problem, taps * problem.c, windows / calls, problem.f)
+        return total + calls * multiply + _cost.moved(problem, 2 * gathered)
     last = problem.axes[-1].k
     multiply = _cost.dot(problem, problem.f, windows / calls, last * problem.c)
     outer = taps // max(last, 1)

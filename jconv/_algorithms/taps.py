@@ -14,13 +14,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, in_chunks, interleave, widen, window_axes
+from jconv._algorithms._arrange import chunk, interleave, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
+from jconv._jax import kept_apart
 from jconv._problem import Problem, itemsize
 
 TERMS = 16  # products that one loop of the filter backprop adds up before it stores
+FOLD = 8  # images among them, at most
+CACHE = 1 << 23  # bytes that every tap of the filter backprop reads again
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -98,54 +101,70 @@ def _residue(axis: Axis, c: int) -> list[tuple[int, int]]:
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
-    axes = problem.axes
     x = _repeat(x, problem.f)
-    for dim, axis in enumerate(axes, start=1):
-        x = resize(x, dim, axis.p0, axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1)
-    x = lax.optimization_barrier(x)
-    sums = lambda x, g: _tap_sums(x, g, axes)  # noqa: E731
-    fold = _fold(problem.n)
-    whole = problem.n // fold * fold
     size = images(problem)
-    grads = in_chunks(sums, (x[:whole], g[:whole]), size, total=True)
+    whole = problem.n // size * size
+    grads = _grads(problem, x[:whole], g[:whole], size)
     if whole < problem.n:
-        grads = grads + sums(x[whole:], g[whole:])
+        grads = grads + _grads(problem, x[whole:], g[whole:], problem.n - whole)
     return grads.reshape(problem.out_shape)
 
 
-def _fold(n: int) -> int:
-    """Images that one loop adds up: a divisor of n if a large one is at hand."""
-    most = TERMS // 2
-    if n <= TERMS:
-        return n
-    return next((size for size in range(TERMS, most // 2, -1) if n % size == 0), most)
-
-
 def images(problem: Problem) -> int:
-    """Images to a chunk of the filter backprop: whole folds, whose sums for all taps are held."""
-    fold = _fold(problem.n)
-    sums = math.prod(axis.o * axis.k for axis in problem.axes) * problem.groups * problem.f
-    size = chunk(problem.n // fold, sums * itemsize(problem.wide_dtype))
-    return size * fold
+    """Images to a chunk: as many as stay in cache while every tap reads them."""
+    wide = itemsize(problem.wide_dtype)
+    image = (
+        math.prod(problem.shape("x")[1:]) * problem.f + math.prod(problem.shape("y")[1:])
+    ) * wide
+    size = chunk(problem.n, image, CACHE)
+    return size if size <= FOLD else size // FOLD * FOLD
 
 
-def _tap_sums(x: jax.Array, g: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
-    """For each tap the sum of x*g over batch and outputs: (taps, C).
+def _grads(problem: Problem, x: jax.Array, g: jax.Array, size: int) -> jax.Array:
+    """The sum over chunks of so many images, all of one size: (taps, C)."""
+    axes = problem.axes
+    pieces = _pieces(axes[-1].o, min(size, FOLD))
 
-    A reduction over leading dimensions is not vectorised, so some images and halves of the
-    first axis are added elementwise, and what is left is a product with ones.
+    def add(at: jax.Array, x: jax.Array, g: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
+        x, g = (lax.dynamic_slice_in_dim(a, at, size) for a in (x, g))
+        for dim, axis in enumerate(axes, start=1):
+            x = resize(x, dim, axis.p0, axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1)
+        added = _tap_sums(lax.optimization_barrier(x), g, axes, min(size, FOLD), pieces)
+        return [old + new for old, new in zip(sums, added, strict=True)]
+
+    first, *rest = range(0, x.shape[0], size)
+    call = kept_apart(jax.jit(add)) if rest else add
+    shape = (-(-size // FOLD), *(axis.o for axis in axes[:-1]), axes[-1].o // pieces, g.shape[-1])
+    sums = [jnp.zeros((math.prod(shape[:-1]), shape[-1]), x.dtype)] * _taps(problem)
+    for at in (first, *rest):
+        sums = call(at, x, g, sums)
+    sums = lax.optimization_barrier(sums)
+    ones = jnp.ones((1, sums[0].shape[0]), x.dtype)
+    return lax.concatenate([_product(ones, part) for part in sums], 0)
+
+
+def _pieces(rows: int, fold: int) -> int:
+    """Pieces of the last axis that one loop adds up, beside so many images."""
+    return max(p for p in range(1, TERMS // fold + 1) if rows % p == 0)
+
+
+def _tap_sums(
+    x: jax.Array, g: jax.Array, axes: tuple[Axis, ...], fold: int, pieces: int
+) -> list[jax.Array]:
+    """For each tap x*g, with so many images and pieces of the last axis added up: (rows, C).
+
+    A reduction over leading dimensions is not vectorised, so some are added elementwise, and
+    what is left is a product with ones.
     """
-    fold, channels = _fold(x.shape[0]), g.shape[-1]
     x, g = (a.reshape(-1, fold, *a.shape[1:]) for a in (x, g))
-    halves = 2 if fold * 2 <= TERMS and axes[0].o % 2 == 0 else 1
-    rows = axes[0].o // halves
+    channels, rows = g.shape[-1], axes[-1].o // pieces
 
-    def slices(x: jax.Array, g: jax.Array, taps: tuple[int, ...]) -> jax.Array:
+    def slices(taps: tuple[int, ...]) -> jax.Array:
         total = None
-        for image, half in itertools.product(range(fold), range(halves)):
+        for image, piece in itertools.product(range(fold), range(pieces)):
             starts = [axis.d * k for axis, k in zip(axes, taps, strict=True)]
-            starts[0] += half * rows * axes[0].s
-            counts = [rows, *(axis.o for axis in axes[1:])]
+            starts[-1] += piece * rows * axes[-1].s
+            counts = [*(axis.o for axis in axes[:-1]), rows]
             stops = [
                 start + axis.s * (count - 1) + 1
                 for start, axis, count in zip(starts, axes, counts, strict=True)
@@ -154,16 +173,13 @@ def _tap_sums(x: jax.Array, g: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
             first, last = [0, image, *starts, 0], [x.shape[0], image + 1, *stops, channels]
             seen = lax.slice(x, first, last, strides)
             term = seen * lax.slice_in_dim(
-                g[:, image : image + 1], half * rows, (half + 1) * rows, axis=2
+                g[:, image : image + 1], piece * rows, (piece + 1) * rows, axis=-2
             )
             total = term if total is None else total + term
         assert total is not None
         return total.reshape(-1, channels)
 
-    taps = itertools.product(*(range(axis.k) for axis in axes))
-    parts = lax.optimization_barrier([slices(x, g, each) for each in taps])
-    ones = jnp.ones((1, parts[0].shape[0]), x.dtype)
-    return lax.concatenate([_product(ones, part) for part in parts], 0)
+    return [slices(each) for each in itertools.product(*(range(axis.k) for axis in axes))]
 
 
 def _product(ones: jax.Array, part: jax.Array) -> jax.Array:
@@ -208,9 +224,13 @@ def workspace(problem: Problem, platform: str) -> int:
     """The padded operand, and the sums of each tap before they are joined."""
     padded = problem.f * math.prod(problem.shape("x"))
     if problem.leg == "filter_grad":
-        folds = images(problem) // _fold(problem.n)
-        sums = math.prod(axis.o * axis.k for axis in problem.axes)
-        padded += folds * sums * problem.groups * problem.f
+        size = images(problem)
+        rows = math.prod(axis.o for axis in problem.axes)
+        rows = -(-size // FOLD) * rows // _pieces(problem.axes[-1].o, min(size, FOLD))
+        padded = (
+            padded * size // max(problem.n, 1)
+            + 2 * _taps(problem) * rows * problem.groups * problem.f
+        )
     return _cost.widened(problem) + padded * itemsize(problem.wide_dtype)
 
 

@@ -334,13 +334,13 @@ def seconds(problem: Problem, m: int) -> float:
         total += _cost.moved(problem, 2 * (calls - 1) * math.prod(problem.out_shape))
     else:
         products = _cost.dot(problem, count / calls, inner, columns)
-    total += _cost.fresh(
-        2 * _alive(problem, m) * (inner * columns + count / calls * (inner + columns))
-    )
     lines = points // line
     filters = lines * math.prod(axis.k for axis in axes[1:]) * inner * columns
+    held = 3 * _alive(problem, m) * (inner * columns + count / calls * (inner + columns))
     if problem.leg != "filter_grad":  # the filter's lines, one for each of the first axis's points
         total += _cost.moved(problem, filters)
+        held += 4 * filters
+    total += _cost.fresh(held)
     compiled = 3 * (lines + line)
     return total + calls * points * products + _cost.kernels(compiled, calls * lines)
 
