@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,7 @@ from jconv._algorithms._arrange import (
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
+from jconv._jax import kept_apart
 from jconv._problem import Problem, itemsize
 
 
@@ -60,12 +62,17 @@ def pictures(problem: Problem) -> int:
     return next(n for n, time in times.items() if time <= 1.1 * min(times.values()))
 
 
-def wide_problem(problem: Problem, count: int = 0) -> Problem:
-    count = count or pictures(problem)
-    axes = _side_by_side(window_axes(problem), count)
+def _wide(problem: Problem, count: int, rows: int) -> Problem:
+    """The convolution of a strip: so many pictures to a row, so many rows of windows."""
+    first, last = window_axes(problem)
+    axes = _side_by_side((dataclasses.replace(first, o=rows), last), count)
     if problem.leg == "input_grad":
         axes = tuple(axis.input_grad() for axis in axes)
     return dataclasses.replace(part_of(problem, axes=axes, n=problem.n // count), policy="direct")
+
+
+def whole(problem: Problem) -> Problem:
+    return _wide(problem, pictures(problem), window_axes(problem)[0].o)
 
 
 def images(problem: Problem) -> int:
@@ -76,28 +83,50 @@ def images(problem: Problem) -> int:
 
 
 def _elements(problem: Problem) -> int:
-    part = wide_problem(problem)
+    part = whole(problem)
     return math.prod(part.shape("x")) + math.prod(part.shape("y"))
 
 
 def run(problem: Problem, planner: Planner, x: jax.Array, w: jax.Array) -> jax.Array:
     x, w = widen(problem, x, w)
-    one = lambda x: _run(problem.replace(n=x.shape[0]), pictures(problem), planner, x, w)  # noqa: E731
+    count = pictures(problem)
+
+    def one(x: jax.Array) -> jax.Array:
+        return _rows_of_pictures(problem.replace(n=x.shape[0]), count, planner, x, w)
+
     return in_chunks(one, (x,), images(problem))
 
 
-def _run(problem: Problem, count: int, planner: Planner, x: jax.Array, w: jax.Array) -> jax.Array:
-    axes = window_axes(problem)
-    for dim, axis in enumerate(axes, start=1):
-        rows = _each(axis) * axis.s if dim == len(axes) else _rows(axis)
-        x = resize(x, dim, axis.p0, rows)
-    x = x.reshape(-1, count, *x.shape[1:])
-    x = jnp.moveaxis(x, 1, -3)
-    x = lax.optimization_barrier(x.reshape(*x.shape[:-3], -1, x.shape[-1]))
-    y = planner.run(wide_problem(problem, count), x, w)
-    y = y.reshape(*y.shape[:-2], count, -1, y.shape[-1])
-    y = lax.slice_in_dim(y, 0, axes[-1].o, axis=-2)
-    return jnp.moveaxis(y, -3, 1).reshape(problem.out_shape)
+STRIP = 1 << 23  # bytes of a result that are made at a time: they are then moved to their pictures
+
+
+def _rows_of_pictures(
+    problem: Problem, count: int, planner: Planner, x: jax.Array, w: jax.Array
+) -> jax.Array:
+    first, last = window_axes(problem)
+    x = resize(x, 1, first.p0, _rows(first))
+    x = resize(x, 2, last.p0, _each(last) * last.s)
+    x = jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 2)
+    x = lax.optimization_barrier(x.reshape(*x.shape[:2], -1, x.shape[-1]))
+
+    def strip(at: Any, rows: int, x: jax.Array, w: jax.Array) -> jax.Array:
+        read = _rows(dataclasses.replace(first, o=rows))
+        seen = lax.dynamic_slice_in_dim(x, at * first.s, read, axis=1)
+        y = planner.run(_wide(problem, count, rows), seen, w)
+        y = y.reshape(*y.shape[:2], count, -1, y.shape[-1])[..., : last.o, :]
+        return jnp.moveaxis(y, 2, 1).reshape(problem.n, rows, last.o, -1)
+
+    def put(at: Any, rows: int, y: jax.Array, x: jax.Array, w: jax.Array) -> jax.Array:
+        return lax.dynamic_update_slice_in_dim(y, strip(at, rows, x, w), at, 1)
+
+    size = chunk(first.o, math.prod(problem.out_shape) // first.o * 4, STRIP)
+    if size == first.o:
+        return strip(0, first.o, x, w)
+    call = kept_apart(jax.jit(put, static_argnums=1))
+    y = jnp.zeros(problem.out_shape, x.dtype)
+    for at in range(0, first.o, size):
+        y = call(at, min(size, first.o - at), y, x, w)
+    return y
 
 
 def supports(problem: Problem, platform: str) -> str | None:
@@ -116,7 +145,7 @@ def supports(problem: Problem, platform: str) -> str | None:
 def cost(problem: Problem, planner: Planner) -> float:
     calls = -(-problem.n // images(problem))
     moved = _cost.moved(problem, 2 * _elements(problem))
-    return planner.cost(wide_problem(problem)) + moved + _cost.kernels(3, calls)
+    return planner.cost(whole(problem)) + moved + _cost.kernels(3, calls)
 
 
 def workspace(problem: Problem, platform: str) -> int:

@@ -302,7 +302,9 @@ MOST_PRODUCTS = 100  # matrix products of a tile: each is a kernel or three to c
 def tile_sizes(problem: Problem) -> list[int]:
     """Outputs that a tile may have on each axis."""
     axes = window_axes(problem)
-    return [m for m in (2, 4) if _extent(axes, m)[1] <= MOST_PRODUCTS]
+    # Four at a stride of two are so many products that they run no faster than two.
+    sizes = (2,) if any(axis.s * axis.b > 1 for axis in axes) else (2, 4)
+    return [m for m in sizes if _extent(axes, m)[1] <= MOST_PRODUCTS]
 
 
 @functools.lru_cache(maxsize=1024)
