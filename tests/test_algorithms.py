@@ -13,7 +13,18 @@ import numpy as np
 import pytest
 
 import jconv
-from jconv._algorithms import BY_NAME, REGISTRY
+from jconv._algorithms import (
+    BY_NAME,
+    REGISTRY,
+    _arrange,
+    fft,
+    gemm,
+    phase,
+    space_to_batch,
+    taps,
+    wide,
+    winograd,
+)
 from jconv._planner import Planner, choose
 from jconv._problem import LEGS, OPERANDS, Problem
 from jconv.testing import CASES
@@ -108,3 +119,29 @@ def test_no_slow_form_reaches_the_compiler(name):
 def test_the_search_for_slow_forms_can_find_one():
     problem = problems()["remainder-1"].replace(leg="input_grad")
     assert "lhs_dilate" in program("direct", problem).lower(*draw(problem)).as_text()
+
+
+CHUNKED = {"gemm": gemm, "taps": taps, "space_to_batch": space_to_batch, "phase": phase}
+CHUNKED |= {"wide": wide, "winograd": winograd, "fft": fft}
+
+
+@pytest.mark.parametrize("limit", [1 << 40, 0], ids=["joined", "in place"])
+@pytest.mark.parametrize("name", sorted(CHUNKED))
+def test_chunks_of_the_batch_change_nothing(monkeypatch, name, limit):
+    """Batches of six in chunks of four and two; wide counts rows of pictures."""
+    size = 2 if name == "wide" else 4
+    cases = [problem.replace(n=6) for problem in supported(name)]
+    if name == "taps":  # whose other legs take the batch whole
+        cases = [problem for problem in cases if problem.leg == "filter_grad"]
+    cases = cases[:: max(len(cases) // 4, 1)]
+    whole = [run(name, problem, *draw(problem)) for problem in cases]
+    monkeypatch.setattr(CHUNKED[name], "chunk", lambda n, image, limit=0: min(n, size))
+    monkeypatch.setattr(_arrange, "TEMPORARIES", limit)
+    in_chunks = 0
+    for problem, expected in zip(cases, whole, strict=True):
+        operands = draw(problem)
+        in_chunks += "dynamic_slice" in program(name, problem).lower(*operands).as_text()
+        atol = 0 if BY_NAME[name].exact else 2e-5 * np.abs(expected).max(initial=1)
+        got = run(name, problem, *operands)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=atol)
+    assert in_chunks

@@ -21,28 +21,28 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.59e+11  # operations of a matrix product with no short side
+    dot: float = 1.59e11  # operations of a matrix product with no short side
     dot_rows: float = 13.2
     dot_inner: float = 8.45
     dot_columns: float = 4.83
-    conv: float = 1.5e+11  # operations of XLA's convolution with many channels
+    conv: float = 1.5e11  # operations of XLA's convolution with many channels
     conv_inner: float = 28.4  # products to a window
     conv_columns: float = 6.46
-    conv_packed: float = 4.03e+08  # elements of its filter, rearranged by one thread
-    conv_odd: float = 7e+09  # elements that it packs, of pixels that are no whole vectors
+    conv_packed: float = 4.03e08  # elements of its filter, rearranged by one thread
+    conv_odd: float = 7e09  # elements that it packs, of pixels that are no whole vectors
     volume: float = 0.0848  # on three axes, of the rate on fewer
-    dilated: float = 1.5e+11  # the same with input dilation
+    dilated: float = 1.5e11  # the same with input dilation
     dilated_holes: float = 59.7
-    scalar: float = 6.43e+08  # the same with groups, for each channel of a group
-    loops: float = 8.46e+08  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 2.98e+10  # terms of a fused sum of slices
-    fused_pairs: float = 8.97e+09  # the same where both factors are slices
-    bandwidth: float = 2.55e+10  # bytes
+    scalar: float = 6.43e08  # the same with groups, for each channel of a group
+    loops: float = 8.46e08  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 2.98e10  # terms of a fused sum of slices
+    fused_pairs: float = 8.97e09  # the same where both factors are slices
+    bandwidth: float = 2.55e10  # bytes
     run: float = 2.05  # elements of a run of which copies take twice as long as of a long one
-    fresh: float = 1.64e+09  # bytes of temporaries beyond what the allocator keeps
-    spectra: float = 1.54e+09  # points of a Fourier transform, for each factor of two in its size
-    spectral: float = 2.59e+09  # products of spectra
-    long_sums: float = 1.65e+09  # terms of sums of over so many slices that they are not vectorised
+    fresh: float = 1.64e09  # bytes of temporaries beyond what the allocator keeps
+    spectra: float = 1.54e09  # points of a Fourier transform, for each factor of two in its size
+    spectral: float = 2.59e09  # products of spectra
+    long_sums: float = 1.65e09  # terms of sums of over so many slices that they are not vectorised
     call: float = 6.56e-08  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 

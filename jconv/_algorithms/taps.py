@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -125,7 +126,7 @@ def _grads(problem: Problem, x: jax.Array, g: jax.Array, size: int) -> jax.Array
     axes = problem.axes
     pieces = _pieces(axes[-1].o, min(size, FOLD))
 
-    def add(at: jax.Array, x: jax.Array, g: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
+    def add(at: Any, x: jax.Array, g: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
         x, g = (lax.dynamic_slice_in_dim(a, at, size) for a in (x, g))
         for dim, axis in enumerate(axes, start=1):
             x = resize(x, dim, axis.p0, axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1)

@@ -22,6 +22,7 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import (
     TEMPORARIES,
+    channels,
     chunk,
     in_chunks,
     may_transform,
@@ -302,9 +303,8 @@ MOST_PRODUCTS = 100  # matrix products of a tile: each is a kernel or three to c
 def tile_sizes(problem: Problem) -> list[int]:
     """Outputs that a tile may have on each axis."""
     axes = window_axes(problem)
-    # Four at a stride of two are so many products that they run no faster than two.
-    sizes = (2,) if any(axis.s * axis.b > 1 for axis in axes) else (2, 4)
-    return [m for m in sizes if _extent(axes, m)[1] <= MOST_PRODUCTS]
+    strided = any(axis.s * axis.b > 1 for axis in axes)  # four take longer there than two
+    return [m for m in (2, 4)[: 2 - strided] if _extent(axes, m)[1] <= MOST_PRODUCTS]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -320,9 +320,7 @@ def choose_outputs(problem: Problem) -> int:
 def seconds(problem: Problem, m: int) -> float:
     axes = window_axes(problem)
     tiles, (count, points, line) = tiles_of(axes, m), _extent(axes, m)
-    inner, columns = (
-        (problem.f, problem.c) if problem.leg == "input_grad" else (problem.c, problem.f)
-    )
+    inner, columns = channels(problem)
     count *= problem.n
     calls = -(-problem.n // _chunk(problem, m))
     of_x = _terms(tiles, "x", [t.step for t in tiles])
