@@ -25,10 +25,11 @@ class Constants:
     dot_rows: float = 13.2
     dot_inner: float = 8.45
     dot_columns: float = 4.83
-    conv: float = 1.5e11  # operations of XLA's convolution with many channels
+    conv: float = 1.6e11  # operations of XLA's convolution with many channels
     conv_inner: float = 28.4  # products to a window
     conv_columns: float = 6.46
     conv_packed: float = 4.03e08  # elements of its filter, rearranged by one thread
+    conv_alone: float = 0.5  # of what the threads lose in it that have no task
     conv_odd: float = 7e09  # elements that it packs, of pixels that are no whole vectors
     volume: float = 0.0848  # on three axes, of the rate on fewer
     dilated: float = 1.5e11  # the same with input dilation
@@ -132,7 +133,8 @@ def idle(axes: Sequence[Axis], inner: float, columns: float) -> float:
             break
     wide, deep = min(wide, width), min(deep, columns)
     tasks = math.ceil(width / wide) * math.ceil(columns / deep)
-    return max(1.0, THREADS * math.ceil(tasks / THREADS) * wide * deep / (width * columns))
+    times = THREADS * math.ceil(tasks / THREADS) * wide * deep / (width * columns)
+    return 1 + CONSTANTS.conv_alone * max(0.0, times - 1)
 
 
 def spectra(problem: Problem, points: float, size: int) -> float:
