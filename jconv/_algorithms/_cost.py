@@ -30,7 +30,7 @@ class Constants:
     conv_columns: float = 6.46
     conv_packed: float = 4.03e08  # elements of its filter, rearranged by one thread
     conv_alone: float = 0.5  # of what the threads lose in it that have no task
-    conv_odd: float = 7e09  # elements that it packs, of pixels that are no whole vectors
+    conv_odd: float = 3e09  # elements that it packs, of pixels that are no whole vectors
     volume: float = 0.0848  # on three axes, of the rate on fewer
     dilated: float = 1.5e11  # the same with input dilation
     dilated_holes: float = 59.7
