@@ -145,3 +145,11 @@ def test_chunks_of_the_batch_change_nothing(monkeypatch, name, limit):
         got = run(name, problem, *operands)
         np.testing.assert_allclose(got, expected, rtol=0, atol=atol)
     assert in_chunks
+
+
+@pytest.mark.parametrize("n", [9, 14, 46])
+def test_a_depthwise_batch_that_is_no_whole_number_of_folds(monkeypatch, n):
+    """46 images in chunks of 16 leave 14: a fold of eight, and six."""
+    monkeypatch.setattr(taps, "chunk", lambda n, image, limit=0: min(n, 23))
+    plan = jconv.plan((n, 6, 7, 3), (3, 2, 1, 3), groups=3, platform="cpu")
+    check("taps", plan.problem.replace(leg="filter_grad"))

@@ -103,12 +103,17 @@ def _residue(axis: Axis, c: int) -> list[tuple[int, int]]:
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     x = _repeat(x, problem.f)
-    size = images(problem)
-    whole = problem.n // size * size
-    grads = _grads(problem, x[:whole], g[:whole], size)
-    if whole < problem.n:
-        grads = grads + _grads(problem, x[whole:], g[whole:], problem.n - whole)
-    return grads.reshape(problem.out_shape)
+    size, at, grads = images(problem), 0, []
+    while at < problem.n:  # what whole chunks leave over goes in smaller ones
+        size = _whole_folds(min(size, problem.n - at))
+        end = at + (problem.n - at) // size * size
+        grads.append(_grads(problem, x[at:end], g[at:end], size))
+        at = end
+    return sum(grads[1:], grads[0]).reshape(problem.out_shape)
+
+
+def _whole_folds(size: int) -> int:
+    return size if size <= FOLD else size // FOLD * FOLD
 
 
 def images(problem: Problem) -> int:
@@ -117,8 +122,7 @@ def images(problem: Problem) -> int:
     image = (
         math.prod(problem.shape("x")[1:]) * problem.f + math.prod(problem.shape("y")[1:])
     ) * wide
-    size = chunk(problem.n, image, CACHE)
-    return size if size <= FOLD else size // FOLD * FOLD
+    return _whole_folds(chunk(problem.n, image, CACHE))
 
 
 def _grads(problem: Problem, x: jax.Array, g: jax.Array, size: int) -> jax.Array:
