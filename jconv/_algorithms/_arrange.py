@@ -25,6 +25,11 @@ def window_axes(problem: Problem) -> tuple[Axis, ...]:
     return problem.window_axes
 
 
+def rows_read(axis: Axis) -> int:
+    """Rows from the first that a window reads to the last."""
+    return axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1
+
+
 def channels(problem: Problem) -> tuple[int, int]:
     """Channels of a group that the windows read, and that they make."""
     c, f = problem.c, problem.f

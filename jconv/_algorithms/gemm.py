@@ -22,6 +22,7 @@ from jconv._algorithms._arrange import (
     in_chunks,
     interleave,
     precision,
+    rows_read,
     widen,
 )
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
@@ -47,7 +48,7 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
 def _pixels(x: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
     """The pixels that a kernel of one tap reads, as a matrix."""
     for dim, axis in enumerate(axes, start=1):
-        x = _tap(resize(x, dim, axis.p0, _rows(axis)), dim, 0, axis)
+        x = _tap(resize(x, dim, axis.p0, rows_read(axis)), dim, 0, axis)
     return x.reshape(-1, x.shape[-1])
 
 
@@ -141,7 +142,7 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options)
 
     def one(x: jax.Array, g: jax.Array) -> jax.Array:
         for dim, axis in enumerate(problem.axes, start=1):
-            x = resize(x, dim, axis.p0, _rows(axis))
+            x = resize(x, dim, axis.p0, rows_read(axis))
         x = lax.optimization_barrier(x)
         side = windows(x, problem.rank, last)
         matrix = g.reshape(-1, f)
@@ -168,7 +169,7 @@ def _filter_grad_by_planes(
 
     def one(x: jax.Array, g: jax.Array) -> jax.Array:
         for dim, axis in enumerate(problem.axes, start=1):
-            rows = _rows(axis) if dim < rank else -(-_rows(axis) // last.s) * last.s
+            rows = rows_read(axis) if dim < rank else -(-rows_read(axis) // last.s) * last.s
             x = resize(x, dim, axis.p0, rows)
         # Pixels s apart on the last axis lie side by side in a plane of their own.
         x = x.reshape(*x.shape[:-2], -1, last.s * problem.c)
@@ -192,11 +193,6 @@ _LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}
 
 
 # --- windows as rows, and back --------------------------------------------------------------
-
-
-def _rows(axis: Axis) -> int:
-    """Rows from the first that a window reads to the last."""
-    return axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1
 
 
 def _tap(x: jax.Array, dim: int, tap: int, axis: Axis) -> jax.Array:
@@ -223,7 +219,7 @@ def _flatten_last(x: jax.Array) -> jax.Array:
 def gather(x: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
     """x (N, i..., C) as a matrix with a row (k..., C) for each window."""
     for dim, axis in enumerate(axes, start=1):
-        x = resize(x, dim, axis.p0, _rows(axis))
+        x = resize(x, dim, axis.p0, rows_read(axis))
     # The last axis first, so that its taps end up fastest.
     for dim in reversed(range(1, len(axes) + 1)):
         x = windows(x, dim, axes[dim - 1])
@@ -289,7 +285,7 @@ def images(problem: Problem) -> int:
     rows = product([axis.o for axis in problem.axes])
     if problem.leg == "filter_grad":
         taps = math.prod(axis.k for axis in outer)
-        rows = product([_rows(axis) for axis in outer]) * last.o + taps * rows
+        rows = product([rows_read(axis) for axis in outer]) * last.o + taps * rows
         held = rows * last.k
     else:
         held = 2 * rows * math.prod(axis.k for axis in problem.axes)  # joined, and as laid out

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, interleave, widen, window_axes
+from jconv._algorithms._arrange import chunk, interleave, rows_read, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
@@ -133,7 +133,7 @@ def _grads(problem: Problem, x: jax.Array, g: jax.Array, size: int) -> jax.Array
     def add(at: Any, x: jax.Array, g: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
         x, g = (lax.dynamic_slice_in_dim(a, at, size) for a in (x, g))
         for dim, axis in enumerate(axes, start=1):
-            x = resize(x, dim, axis.p0, axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1)
+            x = resize(x, dim, axis.p0, rows_read(axis))
         added = _tap_sums(lax.optimization_barrier(x), g, axes, min(size, FOLD), pieces)
         return [old + new for old, new in zip(sums, added, strict=True)]
 

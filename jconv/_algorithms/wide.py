@@ -22,6 +22,7 @@ from jconv._algorithms._arrange import (
     chunk,
     in_chunks,
     part_of,
+    rows_read,
     widen,
     window_axes,
 )
@@ -34,19 +35,15 @@ from jconv._problem import Problem, itemsize
 
 def _side_by_side(axes: tuple[Axis, ...], count: int) -> tuple[Axis, ...]:
     """The axes of so many pictures in a row, padded to the rows that their windows read."""
-    *outer, last = (dataclasses.replace(axis, i=_rows(axis), p0=0) for axis in axes)
+    *outer, last = (dataclasses.replace(axis, i=rows_read(axis), p0=0) for axis in axes)
     each = _each(last)
     wide = dataclasses.replace(last, i=count * each * last.s, o=count * each)
     return (*outer, wide)
 
 
-def _rows(axis: Axis) -> int:
-    return axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1
-
-
 def _each(axis: Axis) -> int:
     """Windows to a picture: those that are wanted, and those that reach into the next one."""
-    return -(-_rows(axis) // axis.s)
+    return -(-rows_read(axis) // axis.s)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -104,13 +101,13 @@ def _rows_of_pictures(
     problem: Problem, count: int, planner: Planner, x: jax.Array, w: jax.Array
 ) -> jax.Array:
     first, last = window_axes(problem)
-    x = resize(x, 1, first.p0, _rows(first))
+    x = resize(x, 1, first.p0, rows_read(first))
     x = resize(x, 2, last.p0, _each(last) * last.s)
     x = jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, 2)
     x = lax.optimization_barrier(x.reshape(*x.shape[:2], -1, x.shape[-1]))
 
     def strip(at: Any, rows: int, x: jax.Array, w: jax.Array) -> jax.Array:
-        read = _rows(dataclasses.replace(first, o=rows))
+        read = rows_read(dataclasses.replace(first, o=rows))
         seen = lax.dynamic_slice_in_dim(x, at * first.s, read, axis=1)
         y = planner.run(_wide(problem, count, rows), seen, w)
         y = y.reshape(*y.shape[:2], count, -1, y.shape[-1])[..., : last.o, :]
