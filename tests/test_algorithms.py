@@ -153,3 +153,35 @@ def test_a_depthwise_batch_that_is_no_whole_number_of_folds(monkeypatch, n):
     monkeypatch.setattr(taps, "chunk", lambda n, image, limit=0: min(n, 23))
     plan = jconv.plan((n, 6, 7, 3), (3, 2, 1, 3), groups=3, platform="cpu")
     check("taps", plan.problem.replace(leg="filter_grad"))
+
+
+def test_edges_by_themselves_change_nothing(monkeypatch):
+    """Windows inside of x first, then those along its edges, on every depthwise case."""
+    monkeypatch.setattr(taps, "LARGE", 0)
+    monkeypatch.setattr(taps, "MOSTLY", 0)
+    in_parts = 0
+    for problem in supported("taps"):
+        if problem.leg != "filter_grad":
+            text = program("taps", problem).lower(*draw(problem)).as_text()
+            in_parts += "dynamic_update_slice" in text
+            check("taps", problem)
+    assert in_parts > 5
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize("name", [name for name in OTHERS if BY_NAME[name].exact])
+def test_what_is_not_finite_stays_in_its_windows(name, value):
+    """The definition's own products and no others: a zero times infinity would show."""
+    seen = 0
+    cases = [p for p in supported(name) if p.rank < 3 and p.leg != "filter_grad"]
+    for problem in cases[:: max(len(cases) // 12, 1)]:
+        problem = problem.replace(precision=("HIGHEST", "HIGHEST"))
+        if any(dtype != "float32" for dtype in (problem.x_dtype, problem.w_dtype)):
+            continue
+        a, w = draw(problem)
+        a = a.at[tuple(size // 2 for size in a.shape)].set(value)
+        w = jnp.where(w == 0, 1, w)
+        expected = run("direct", problem, a, w)
+        seen += not np.isfinite(expected).all()
+        np.testing.assert_array_equal(run(name, problem, a, w), expected)
+    assert seen

@@ -6,16 +6,19 @@ product, and XLA fuses the sum over taps into one loop along the channels.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, interleave, rows_read, widen, window_axes
+from jconv._algorithms._arrange import chunk, rows_read, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
@@ -25,6 +28,10 @@ from jconv._problem import Problem, itemsize
 TERMS = 16  # products that one loop of the filter backprop adds up before it stores
 FOLD = 8  # images among them, at most
 CACHE = 1 << 23  # bytes that every tap of the filter backprop reads again
+LARGE = 1 << 22  # bytes of x, of which a padded copy leaves the cache
+MOSTLY = 0.8  # of the windows lie inside of x, where its edges are done by themselves
+
+Axes = tuple[Axis, ...]
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -33,8 +40,7 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
 
 
 def _windows(problem: Problem, x: jax.Array, w: jax.Array) -> jax.Array:
-    f = problem.f
-    axes = window_axes(problem)
+    axes, f = window_axes(problem), problem.f
     if problem.leg == "conv":
         return _sum(_repeat(x, f), w[..., 0, :], axes)
     y = _sum(x, lax.rev(w[..., 0, :], range(problem.rank)), axes)
@@ -45,60 +51,126 @@ def _repeat(x: jax.Array, f: int) -> jax.Array:
     return x if f == 1 else jnp.repeat(x, f, axis=-1)
 
 
-def _sum(x: jax.Array, w: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
-    """The windows of x, channel by channel: a sum for each residue of the input dilation.
+def _sum(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
+    """The windows of x, channel by channel.
 
-    An output o meets the taps with s*o + d*k - p0 divisible by b; o = b*u + c is one residue,
-    and each has its own taps and first rows.
+    A padded copy of a large x costs as much as the sum itself. Windows inside of x need none:
+    they make a whole result at once, and what lies along its edges is put in its place there.
     """
-    residues = [[_residue(axis, c) for c in range(axis.b)] for axis in axes]
-    # Every slice lies inside x once x has the rows that any residue reads.
-    lows = [
-        max(0, *(-r for taps in each for _, r in taps)) if any(each) else 0 for each in residues
-    ]
+    if not framed(axes, x.size * x.dtype.itemsize):
+        return _sum_of_slices(x, w, axes)
+    inside = [_inside(axis) for axis in axes]
+    y = _region(x, w, axes, inside)
+    edges = [(first, axis.o - last, 0) for (first, last), axis in zip(inside, axes, strict=True)]
+    y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    for dim, axis in enumerate(axes):
+        first, last = inside[dim]
+        for edge in ((0, first), (last, axis.o)):
+            spans = [*inside[:dim], edge, *((0, later.o) for later in axes[dim + 1 :])]
+            if edge[0] < edge[1]:
+                part = _region(x, w, axes, spans)
+                y = lax.dynamic_update_slice(y, part, [0, *(first for first, _ in spans), 0])
+    return y
+
+
+def _inside(axis: Axis) -> tuple[int, int]:
+    """The outputs whose windows lie inside of x: from the first to before the last."""
+    first = max(0, -(-axis.p0 // axis.s))
+    last = (axis.i - 1 - axis.d * (axis.k - 1) + axis.p0) // axis.s + 1
+    return first, max(first, min(last, axis.o))
+
+
+def framed(axes: Axes, size: int) -> bool:
+    """Whether most windows of an x of many bytes lie inside of it, and some do not."""
+    if any(axis.b > 1 for axis in axes) or size < LARGE:
+        return False
+    inside = math.prod(last - first for first, last in map(_inside, axes))
+    outputs = math.prod(axis.o for axis in axes)
+    return MOSTLY * outputs <= inside < outputs
+
+
+def _region(x: jax.Array, w: jax.Array, axes: Axes, spans: Sequence[tuple[int, int]]) -> jax.Array:
+    """Some of the outputs: on each axis, from the first to before the last."""
+    starts, stops, parts = [], [], []
+    for axis, (first, last) in zip(axes, spans, strict=True):
+        low = axis.s * first - axis.p0
+        part = dataclasses.replace(axis, o=last - first)
+        start = min(max(low, 0), axis.i)
+        stop = max(start, min(low + rows_read(part), axis.i))
+        parts.append(dataclasses.replace(part, i=stop - start, p0=start - low))
+        starts.append(start)
+        stops.append(stop)
+    x = lax.slice(x, [0, *starts, 0], [x.shape[0], *stops, x.shape[-1]])
+    return _sum_of_slices(x, w, tuple(parts))
+
+
+def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
+    """One sum of slices, for all residues of the input dilation at once.
+
+    An output o meets the taps with b*i = s*o + d*k - p0, so that the outputs o = b*u + c of one
+    residue c read the rows i = s*u + r, one tap each. Every r that any residue has is a term for
+    all of them, of zeros where it has no tap: results need not be interleaved.
+    """
+    shifts = [_shifts(axis) for axis in axes]
     counts = [-(-axis.o // axis.b) for axis in axes]
+    lows = [max(0, -min(each, default=0)) for each in shifts]
     for dim, (axis, each, low, count) in enumerate(
-        zip(axes, residues, lows, counts, strict=True), start=1
+        zip(axes, shifts, lows, counts, strict=True), start=1
     ):
-        last = max((r for taps in each for _, r in taps), default=0)
-        x = resize(x, dim, low, low + last + axis.s * (count - 1) + 1)
-    x = lax.optimization_barrier(x)
-    sums = []
-    for parts in itertools.product(*residues):
-        total = None
-        for taps in itertools.product(*parts):
-            starts = [low + first for (_, first), low in zip(taps, lows, strict=True)]
-            stops = [
-                start + axis.s * (count - 1) + 1
-                for start, axis, count in zip(starts, axes, counts, strict=True)
-            ]
-            rows = lax.slice(
-                x,
-                [0, *starts, 0],
-                [x.shape[0], *stops, x.shape[-1]],
-                [1, *(axis.s for axis in axes), 1],
-            )
-            term = rows * w[tuple(k for k, _ in taps)]
-            total = term if total is None else total + term
-        if total is None:
-            total = jnp.zeros((x.shape[0], *counts, x.shape[-1]), x.dtype)
-        sums.append(total)
-    for at in reversed(range(len(axes))):
-        b = axes[at].b
-        if b > 1:
-            sums = [interleave(sums[i : i + b], at + 1) for i in range(0, len(sums), b)]
-    (y,) = sums
-    sizes = [x.shape[0], *(axis.o for axis in axes), x.shape[-1]]
-    return lax.slice(y, [0] * y.ndim, sizes)
+        x = resize(x, dim, low, low + max(each, default=0) + axis.s * (count - 1) + 1)
+        w = _taps_of(w, 2 * (dim - 1), axis, each)
+    x, w = lax.optimization_barrier((x, w))
+    n, channels = x.shape[0], x.shape[-1]
+    total = None
+    for terms in itertools.product(*map(enumerate, shifts)):
+        starts = [low + r for (_, r), low in zip(terms, lows, strict=True)]
+        stops = [
+            start + axis.s * (count - 1) + 1
+            for start, axis, count in zip(starts, axes, counts, strict=True)
+        ]
+        strides = [axis.s for axis in axes]
+        rows = lax.slice(x, [0, *starts, 0], [n, *stops, channels], [1, *strides, 1])
+        rows = lax.expand_dims(rows, range(2, 2 * len(axes) + 1, 2))
+        tap = w[tuple(index for q, _ in terms for index in (q, slice(None)))]
+        tap = tap.reshape(*(size for axis in axes for size in (1, axis.b)), channels)
+        met = _met(axes, shifts, [r for _, r in terms])
+        rows = rows if met.all() else jnp.where(met, rows, 0)
+        total = rows * tap if total is None else total + rows * tap
+    if total is None:
+        total = jnp.zeros((n, *counts, channels), x.dtype)
+    sizes = [count * axis.b for count, axis in zip(counts, axes, strict=True)]
+    outputs = [0] * (len(axes) + 2), [n, *(axis.o for axis in axes), channels]
+    return lax.slice(total.reshape(n, *sizes, channels), *outputs)
 
 
-def _residue(axis: Axis, c: int) -> list[tuple[int, int]]:
-    """The taps that the outputs b*u + c meet, each with the row of x that u = 0 reads.
+def _shifts(axis: Axis) -> dict[int, dict[int, int]]:
+    """For each row r that any residue reads at u = 0, the tap that each of these meets there.
 
-    b*i + p0 = s*(b*u + c) + d*k, so i = s*u + (s*c + d*k - p0)/b where that is whole.
+    b*i = s*(b*u + c) + d*k - p0, so i = s*u + (s*c + d*k - p0)/b where that is whole.
     """
-    rows = [axis.s * c + axis.d * k - axis.p0 for k in range(axis.k)]
-    return [(k, row // axis.b) for k, row in enumerate(rows) if row % axis.b == 0]
+    shifts: dict[int, dict[int, int]] = {}
+    for k, c in itertools.product(range(axis.k), range(axis.b)):
+        row = axis.s * c + axis.d * k - axis.p0
+        if row % axis.b == 0:
+            shifts.setdefault(row // axis.b, {})[c] = k
+    return shifts
+
+
+def _taps_of(w: jax.Array, dim: int, axis: Axis, shifts: dict[int, dict[int, int]]) -> jax.Array:
+    """One axis of w as two: a row for each shift, the taps of the residues in it."""
+    if axis.b == 1:
+        return lax.expand_dims(w, [dim + 1])
+    w = resize(w, dim, 0, axis.k + 1)  # with the tap that is not there
+    places = [[taps.get(c, axis.k) for c in range(axis.b)] for taps in shifts.values()]
+    return jnp.take(w, np.array(places, int).reshape(-1, axis.b), axis=dim)
+
+
+def _met(axes: Axes, shifts: list[dict[int, dict[int, int]]], rows: list[int]) -> np.ndarray:
+    """Which residues have a tap in these rows, along the dimensions of a sum."""
+    met = np.ones((), bool)
+    for axis, each, r in zip(axes, shifts, rows, strict=True):
+        met = np.logical_and.outer(met, [[c in each[r] for c in range(axis.b)]])
+    return met[..., None]
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
@@ -220,9 +292,13 @@ def cost(problem: Problem, planner: Planner) -> float:
     if problem.leg == "filter_grad":
         calls = -(-problem.n // images(problem))
         return total + _cost.fused_pairs(problem, terms) + _cost.kernels(2 * taps, calls)
-    residues = math.prod(axis.b for axis in window_axes(problem))
-    sums = _cost.taps(problem, terms / residues, taps // residues)
-    return total + sums + _cost.kernels(2 + residues)
+    axes = window_axes(problem)
+    taps = math.prod(len(_shifts(axis)) for axis in axes)
+    channels = problem.n * problem.groups * problem.f
+    sums = _cost.taps(problem, channels * math.prod(axis.o for axis in axes) * taps, taps)
+    size = channels * math.prod(axis.i for axis in axes) * itemsize(problem.wide_dtype)
+    edges = 2 * problem.rank if framed(axes, size) else 0
+    return total + sums + _cost.kernels(3 * (1 + edges))
 
 
 def workspace(problem: Problem, platform: str) -> int:
