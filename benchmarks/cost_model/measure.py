@@ -9,7 +9,6 @@ and the time that compiling it took. Every result is compared with direct's firs
 from __future__ import annotations
 
 import csv
-import ctypes
 import functools
 import math
 import statistics
@@ -24,20 +23,16 @@ from shapes import SHAPES
 import jconv
 from jconv._algorithms import REGISTRY, fft, winograd
 from jconv._algorithms.winograd import tile_sizes as sizes
+from jconv._bench.machine import settle_allocator
+from jconv._bench.match import WARM
+from jconv._clock import race
 from jconv._planner import Planner
 from jconv._problem import LEGS, OPERANDS, Problem
 
-ROUNDS, BUDGET = 5, 0.08  # seconds for all rounds of one candidate
-SLOW = 1.0  # seconds: what takes longer is timed once
+ROUNDS = 7
+HOPELESS = 4.0  # times the quickest: timed twice only
 
 FIELDS = ("family", "name", "leg", "algorithm", "seconds", "compile_seconds")
-
-
-def settle_allocator() -> None:
-    """Free one large block, so that glibc keeps its thresholds where they end up anyway."""
-    libc = ctypes.CDLL(None)
-    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    libc.free(libc.malloc(ctypes.c_size_t(32 * 2**20 - 2**16)))
 
 
 def candidates(problem: Problem):
@@ -66,25 +61,15 @@ def measure(problem: Problem):
                 runs[f"winograd{m}"], compiles[f"winograd{m}"] = compiled(each, operands)
         else:
             runs[label], compiles[label] = compiled(each, operands)
-    times = {label: [] for label in runs}
-    counts = {}
     for label, run in runs.items():
         got = np.asarray(run(*operands))
         expected = got if expected is None else expected
         error = np.abs(got - expected).max() / np.abs(expected).max()
         assert error < 1e-4, (label, problem, error)
-        start = time.perf_counter()
-        run(*operands).block_until_ready()
-        once = time.perf_counter() - start
-        counts[label] = max(1, min(20, int(BUDGET / ROUNDS / once)))
-        if once > SLOW:
-            times[label], counts[label] = [once], 0
-    for _ in range(ROUNDS):
-        for label, run in runs.items():
-            for _ in range(counts[label]):
-                start = time.perf_counter()
-                run(*operands).block_until_ready()
-                times[label].append(time.perf_counter() - start)
+    waited = {
+        label: lambda run=run: jax.block_until_ready(run(*operands)) for label, run in runs.items()
+    }
+    times = race(waited, rounds=ROUNDS, hopeless=HOPELESS, warm=WARM)
     return {label: (statistics.median(values), compiles[label]) for label, values in times.items()}
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from fractions import Fraction
 
 Matrix = tuple[tuple[float, ...], ...]
@@ -59,28 +60,31 @@ class Tile:
 
 
 @functools.lru_cache(maxsize=512)
-def tile(k: int, m: int, s: int = 1, b: int = 1) -> Tile:
+def tile(k: int, m: int, s: int = 1, b: int = 1, start: int = 0) -> Tile:
     """Tiles of m outputs for each residue: stride s or input dilation b may be above 1.
 
     With stride s, tap k = s*q + c reads the rows s*(o + q) + c: each residue c is a convolution
     of its own, and their outputs add up. With input dilation b, the outputs o = b*j + c use
-    only the taps k = b*q + (-c mod b), at rows j + q + (c > 0).
+    only the taps k = b*q + (-c mod b), at rows j + q + (c > 0); a tile begins at o = start.
     """
-    blocks: list[tuple[Matrix, Matrix, Matrix]] = []
-    rows = s * (m - 1) + k if b == 1 else m + -(-(k - 1) // b)
+    parts: list[tuple[list[int], int, Sequence[int]]] = []
     for c in range(s * b):
         if b == 1:
-            taps, first, outputs = list(range(c, k, s)), c, list(range(m))
+            parts.append((list(range(c, k, s)), c, range(m)))
         else:
-            taps, first, outputs = list(range(-c % b, k, b)), int(c > 0), range(c, b * m, b)
+            first = int(c > 0) + int(c < start)
+            parts.append((list(range(-c % b, k, b)), first, range((c - start) % b, b * m, b)))
+    rows = max(first + s * (len(taps) + m - 2) + 1 for taps, first, _ in parts)
+    blocks: list[tuple[Matrix, Matrix, Matrix]] = []
+    for taps, first, outputs in parts:
         # A long run of taps is cut so that no block needs more points than are accurate.
         longest = max(MOST_POINTS + 1 - m, 1)
         pieces = -(-len(taps) // longest)
         size = -(-len(taps) // pieces) if pieces else 1
-        for start in range(0, len(taps), size):
-            piece = taps[start : start + size]
+        for at in range(0, len(taps), size):
+            piece = taps[at : at + size]
             x, w, y = _toom(len(piece), m)
-            read = [first + s * (start + row) for row in range(len(piece) + m - 1)]
+            read = [first + s * (at + row) for row in range(len(piece) + m - 1)]
             blocks.append(
                 (_spread(x, read, rows), _spread(w, piece, k), _spread(y, outputs, b * m))
             )

@@ -11,6 +11,7 @@ the other axes: these are kept apart as computations of their own, compiled once
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,15 +42,15 @@ Arrays = list[jax.Array]
 
 
 def tiles_of(axes: Sequence[Axis], m: int) -> list[Tile]:
-    return [tile(axis.k, m, axis.s, axis.b) for axis in axes]
+    return [tile(axis.k, m, axis.s, axis.b, -axis.p0 % axis.b) for axis in axes]
 
 
 # --- transforms -----------------------------------------------------------------------------
 
 
-def combine(rows: Sequence[jax.Array], coefficients: Sequence[float]) -> jax.Array | None:
-    """The sum of the rows with a coefficient other than 0."""
-    total = None
+def combine(rows: Sequence[jax.Array], coefficients: Sequence[float]) -> jax.Array:
+    """The sum of the rows with a coefficient other than 0: there is one."""
+    total: Any = None
     for row, c in zip(rows, coefficients, strict=True):
         if c == 0:
             continue
@@ -63,8 +64,44 @@ def combine(rows: Sequence[jax.Array], coefficients: Sequence[float]) -> jax.Arr
 
 
 def transform(arrays: Arrays, matrix: Matrix) -> Arrays:
-    """A combination of the arrays for each row of the matrix, behind a barrier."""
-    return lax.optimization_barrier([combine(arrays, row) for row in matrix])
+    """A combination of the arrays for each row of the matrix, behind a barrier.
+
+    The points p and -p differ in the sign of every other coefficient. Their rows share two
+    halves of a sum, and their columns a sum and a difference, which is half as much to compile:
+    whatever reads them fuses them in.
+    """
+    columns = list(zip(*matrix, strict=True))
+    for i, j in _opposite(columns):
+        a, b = arrays[i], arrays[j]
+        arrays = [*arrays[:i], a + b, *arrays[i + 1 : j], a - b, *arrays[j + 1 :]]
+        same, other = _halves(columns[i], columns[j])
+        columns[i], columns[j] = same, other
+    rows = list(zip(*columns, strict=True))
+    made: dict[int, Any] = {}
+    for i, j in _opposite(rows):
+        same, other = (combine(arrays, half) for half in _halves(rows[i], rows[j]))
+        made[i], made[j] = same + other, same - other
+    return lax.optimization_barrier(
+        [made[at] if at in made else combine(arrays, row) for at, row in enumerate(rows)]
+    )
+
+
+def _opposite(vectors: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """Pairs of vectors that are equal here and opposite there, apart from zeros."""
+    free, pairs = list(range(len(vectors))), []
+    for i, j in itertools.combinations(free, 2):
+        if i in free and j in free and all(map(any, _halves(vectors[i], vectors[j]) or [[0]])):
+            free = [at for at in free if at not in (i, j)]
+            pairs.append((i, j))
+    return pairs
+
+
+def _halves(a: Sequence[float], b: Sequence[float]) -> list[tuple[float, ...]]:
+    """The entries of `a` that `b` has too, and those that it has opposite; none if some differ."""
+    if any(abs(p) != abs(q) for p, q in zip(a, b, strict=True)):
+        return []
+    signs = (1, -1)
+    return [tuple(p * (p == s * q) for p, q in zip(a, b, strict=True)) for s in signs]
 
 
 def transform_tiles(x: jax.Array, dim: int, matrix: Matrix, step: int, count: int) -> Arrays:
@@ -143,23 +180,18 @@ def interleave(arrays: Arrays, n: int, counts, sizes) -> jax.Array:
 
 
 def _geometry(axes: Sequence[Axis], tiles: Sequence[Tile]):
-    """For each axis: outputs to drop at the start, tiles, low padding of x and its rows."""
-    drops, counts, lows, rows = [], [], [], []
-    for axis, t in zip(axes, tiles, strict=True):
-        # With input dilation b a tile begins where b*i = o - p0 has a solution.
-        drop = -axis.p0 % axis.b
-        count = -(-(axis.o + drop) // t.outputs)
-        drops.append(drop)
-        counts.append(count)
-        lows.append((axis.p0 + drop) // axis.b)
-        rows.append((count - 1) * t.step + t.rows)
-    return drops, counts, lows, rows
+    """For each axis: tiles, low padding of x and its rows."""
+    counts = [-(-axis.o // t.outputs) for axis, t in zip(axes, tiles, strict=True)]
+    # With input dilation b tiles are laid from where b*i = o - p0 has a solution.
+    lows = [-(-axis.p0 // axis.b) for axis in axes]
+    rows = [(count - 1) * t.step + t.rows for count, t in zip(counts, tiles, strict=True)]
+    return counts, lows, rows
 
 
 def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
     axes = window_axes(problem)
     tiles = tiles_of(axes, m)
-    drops, counts, lows, rows = _geometry(axes, tiles)
+    counts, lows, rows = _geometry(axes, tiles)
     first, *rest = tiles
     flip = problem.leg == "input_grad"
     contracted = 1 if flip else 0  # the filter stays as it lies: a transposed copy would cost more
@@ -188,8 +220,7 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
         outputs = [y.reshape(n * counts[0], -1) for y in back_along(made, first.y)]
         y = interleave(outputs, n, counts[:1], [first.outputs])
         y = y.reshape(n, -1, *made[0].shape[1:])
-        stop = [n, *(d + a.o for d, a in zip(drops, axes, strict=True)), y.shape[-1]]
-        return lax.slice(y, [0, *drops, 0], stop)
+        return lax.slice(y, [0] * y.ndim, [n, *(axis.o for axis in axes), y.shape[-1]])
 
     return in_chunks(run, (x,), _chunk(problem, m))
 
@@ -197,7 +228,7 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Array:
     axes = problem.axes
     tiles = tiles_of(axes, m)
-    _, counts, lows, rows = _geometry(axes, tiles)
+    counts, lows, rows = _geometry(axes, tiles)
     first, *rest = tiles
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
 
@@ -278,7 +309,7 @@ def together(problem: Problem) -> bool:
 def _extent(axes: tuple[Axis, ...], m: int) -> tuple[int, int, int]:
     """The tiles of an image, the products of a tile, and those of one of its lines."""
     tiles = tiles_of(axes, m)
-    _, counts, _, _ = _geometry(axes, tiles)
+    counts, _, _ = _geometry(axes, tiles)
     products = [t.products for t in tiles]
     return math.prod(counts), math.prod(products), math.prod(products[1:])
 
