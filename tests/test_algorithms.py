@@ -116,6 +116,18 @@ def test_no_slow_form_reaches_the_compiler(name):
             assert dilation is None or set(dilation[1].split(", ")) == {"1"}
 
 
+@pytest.mark.parametrize("name", [name for name in OTHERS if name != "fft"])
+def test_nothing_is_left_in_calls_that_do_not_fuse(name):
+    """jnp.where, jnp.take and others are calls, and inside of a leg no call is inlined.
+
+    The spectra are made by calls, which no fusion would take in.
+    """
+    cases = supported(name)
+    for problem in cases[:: max(len(cases) // 16, 1)]:
+        text = program(name, problem).lower(*draw(problem)).as_text()
+        assert set(re.findall(r"func\.func private @(_\w+)", text)) == set()
+
+
 def test_the_search_for_slow_forms_can_find_one():
     problem = problems()["remainder-1"].replace(leg="input_grad")
     assert "lhs_dilate" in program("direct", problem).lower(*draw(problem)).as_text()

@@ -1,9 +1,11 @@
 """Time every algorithm on a spread of shapes: what the cost model's constants are fitted to.
 
-    python benchmarks/cost_model/measure.py measurements.csv
+    python benchmarks/cost_model/measure.py measurements.csv [earlier.csv]
 
 Each row is one algorithm on one leg of one shape: the median of interleaved rounds, in seconds,
-and the time that compiling it took. Every result is compared with direct's first.
+and the time that compiling it took. Every result is compared with direct's first. A second run
+beside an earlier one keeps the lower of both times: threads that share a core, or pages that the
+allocator gave back, make whole runs of a candidate slow.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from jconv._problem import LEGS, OPERANDS, Problem
 ROUNDS = 7
 HOPELESS = 4.0  # times the quickest: timed twice only
 
-FIELDS = ("family", "name", "leg", "algorithm", "seconds", "compile_seconds")
+KEYS = ("name", "leg", "algorithm")
+FIELDS = ("family", *KEYS, "seconds", "compile_seconds")
 
 
 def candidates(problem: Problem):
@@ -73,8 +76,14 @@ def measure(problem: Problem):
     return {label: (statistics.median(values), compiles[label]) for label, values in times.items()}
 
 
+def earlier(path: str) -> dict[tuple[str, ...], float]:
+    with open(path, newline="") as file:
+        return {tuple(row[k] for k in KEYS): float(row["seconds"]) for row in csv.DictReader(file)}
+
+
 def main() -> None:
     settle_allocator()
+    before = earlier(sys.argv[2]) if len(sys.argv) > 2 else {}
     with open(sys.argv[1], "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(FIELDS)
@@ -83,6 +92,7 @@ def main() -> None:
             for leg in LEGS:
                 results = measure(problem.replace(leg=leg))
                 for label, (seconds, compiling) in results.items():
+                    seconds = min(seconds, before.get((name, leg, label), seconds))
                     writer.writerow(
                         [family, name, leg, label, f"{seconds:.3e}", f"{compiling:.2f}"]
                     )

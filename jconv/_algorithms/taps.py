@@ -121,6 +121,7 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
         w = _taps_of(w, 2 * (dim - 1), axis, each)
     x, w = lax.optimization_barrier((x, w))
     n, channels = x.shape[0], x.shape[-1]
+    strides, dilations = zip(*((axis.s, axis.b) for axis in axes), strict=True)
     total = None
     for terms in itertools.product(*map(enumerate, shifts)):
         starts = [low + r for (_, r), low in zip(terms, lows, strict=True)]
@@ -128,13 +129,15 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
             start + axis.s * (count - 1) + 1
             for start, axis, count in zip(starts, axes, counts, strict=True)
         ]
-        strides = [axis.s for axis in axes]
         rows = lax.slice(x, [0, *starts, 0], [n, *stops, channels], [1, *strides, 1])
         rows = lax.expand_dims(rows, range(2, 2 * len(axes) + 1, 2))
         tap = w[tuple(index for q, _ in terms for index in (q, slice(None)))]
-        tap = tap.reshape(*(size for axis in axes for size in (1, axis.b)), channels)
+        tap = tap.reshape(*(size for b in dilations for size in (1, b)), channels)
         met = _met(axes, shifts, [r for _, r in terms])
-        rows = rows if met.all() else jnp.where(met, rows, 0)
+        if not met.all():  # a select of lax: jnp.where is a call, which would not fuse
+            shape = (n, *(size for pair in zip(counts, dilations, strict=True) for size in pair))
+            rows, met = (jnp.broadcast_to(each, (*shape, channels)) for each in (rows, met))
+            rows = lax.select(met, rows, jnp.zeros_like(rows))
         total = rows * tap if total is None else total + rows * tap
     if total is None:
         total = jnp.zeros((n, *counts, channels), x.dtype)
@@ -161,8 +164,11 @@ def _taps_of(w: jax.Array, dim: int, axis: Axis, shifts: dict[int, dict[int, int
     if axis.b == 1:
         return lax.expand_dims(w, [dim + 1])
     w = resize(w, dim, 0, axis.k + 1)  # with the tap that is not there
-    places = [[taps.get(c, axis.k) for c in range(axis.b)] for taps in shifts.values()]
-    return jnp.take(w, np.array(places, int).reshape(-1, axis.b), axis=dim)
+    places = [taps.get(c, axis.k) for taps in shifts.values() for c in range(axis.b)]
+    rows = [lax.slice_in_dim(w, 0, 0, axis=dim)]
+    rows += [lax.slice_in_dim(w, k, k + 1, axis=dim) for k in places]
+    shape = (*w.shape[:dim], len(shifts), axis.b, *w.shape[dim + 1 :])
+    return lax.concatenate(rows, dim).reshape(shape)
 
 
 def _met(axes: Axes, shifts: list[dict[int, dict[int, int]]], rows: list[int]) -> np.ndarray:
