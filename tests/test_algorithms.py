@@ -128,6 +128,17 @@ def test_nothing_is_left_in_calls_that_do_not_fuse(name):
         assert set(re.findall(r"func\.func private @(_\w+)", text)) == set()
 
 
+@pytest.mark.parametrize("leg", LEGS)
+def test_blocks_of_groups_are_one_computation(leg):
+    """Thirty-two groups of eight: sixteen blocks, and one convolution or product to compile."""
+    problem = jconv.plan((2, 9, 9, 256), (3, 3, 8, 256), groups=32, platform="cpu").problem
+    problem = problem.replace(leg=leg)
+    text = program("grouped", problem).lower(*draw(problem)).as_text()
+    made = len(re.findall(r"stablehlo\.(convolution|dot_general)", text))
+    assert 1 <= made <= 9  # a product a tap, at most
+    assert len(re.findall(r"call @_run|call @run", text)) >= 15
+
+
 def test_the_search_for_slow_forms_can_find_one():
     problem = problems()["remainder-1"].replace(leg="input_grad")
     assert "lhs_dilate" in program("direct", problem).lower(*draw(problem)).as_text()

@@ -8,6 +8,8 @@ definition's own products are wanted, a block is a single group.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -15,10 +17,12 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import part_of, widen
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._jax import kept_apart
 from jconv._problem import OPERANDS, Problem, itemsize
 
 CHANNELS = 16  # that a block should have, on its narrower side
 BLOCKS = 64  # more would take long to compile
+UNROLLED = 4  # so would more than these by algorithms of many kernels, all of them inexact
 
 
 def blocks_of(problem: Problem) -> int:
@@ -39,15 +43,20 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
         _filters(problem, array, count) if slot == "w" else _split(array, count)
         for slot, array in zip(OPERANDS[problem.leg], (a, b), strict=True)
     ]
-    parts = [planner.run(block, *pair) for pair in zip(*operands, strict=True)]
+    one = functools.partial(planner.run, block)
+    one = kept_apart(jax.jit(one)) if count > 1 else one  # compiled once for all of them
+    parts = [one(*pair) for pair in zip(*operands, strict=True)]
     if problem.leg == "filter_grad":
         parts = [_diagonal(problem, part, problem.groups // count) for part in parts]
     return lax.concatenate(parts, parts[0].ndim - 1)
 
 
 def block_problem(problem: Problem) -> Problem:
-    merged = problem.groups // blocks_of(problem)
-    return part_of(problem, groups=1, c=problem.c * merged, f=problem.f * merged)
+    count = blocks_of(problem)
+    merged = problem.groups // count
+    block = part_of(problem, groups=1, c=problem.c * merged, f=problem.f * merged)
+    many = count > UNROLLED and problem.policy in ("auto", "grouped")
+    return block.replace(policy="exact") if many else block
 
 
 def _split(array: jax.Array, count: int) -> list[jax.Array]:
