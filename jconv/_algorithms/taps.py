@@ -122,7 +122,7 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
     x, w = lax.optimization_barrier((x, w))
     n, channels = x.shape[0], x.shape[-1]
     strides, dilations = zip(*((axis.s, axis.b) for axis in axes), strict=True)
-    total = None
+    total: Any = None
     for terms in itertools.product(*map(enumerate, shifts)):
         starts = [low + r for (_, r), low in zip(terms, lows, strict=True)]
         stops = [
