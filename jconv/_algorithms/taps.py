@@ -122,7 +122,7 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
     x, w = lax.optimization_barrier((x, w))
     n, channels = x.shape[0], x.shape[-1]
     strides, dilations = zip(*((axis.s, axis.b) for axis in axes), strict=True)
-    total: Any = None
+    products = []
     for terms in itertools.product(*map(enumerate, shifts)):
         starts = [low + r for (_, r), low in zip(terms, lows, strict=True)]
         stops = [
@@ -138,9 +138,9 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
             shape = (n, *(size for pair in zip(counts, dilations, strict=True) for size in pair))
             rows, met = (jnp.broadcast_to(each, (*shape, channels)) for each in (rows, met))
             rows = lax.select(met, rows, jnp.zeros_like(rows))
-        total = rows * tap if total is None else total + rows * tap
-    if total is None:
-        total = jnp.zeros((n, *counts, channels), x.dtype)
+        products.append(rows * tap)
+    none = jnp.zeros((n, *counts, channels), x.dtype)
+    total = sum(products[1:], products[0]) if products else none
     sizes = [count * axis.b for count, axis in zip(counts, axes, strict=True)]
     outputs = [0] * (len(axes) + 2), [n, *(axis.o for axis in axes), channels]
     return lax.slice(total.reshape(n, *sizes, channels), *outputs)
@@ -163,8 +163,9 @@ def _taps_of(w: jax.Array, dim: int, axis: Axis, shifts: dict[int, dict[int, int
     """One axis of w as two: a row for each shift, the taps of the residues in it."""
     if axis.b == 1:
         return lax.expand_dims(w, [dim + 1])
-    w = resize(w, dim, 0, axis.k + 1)  # with the tap that is not there
-    places = [taps.get(c, axis.k) for taps in shifts.values() for c in range(axis.b)]
+    absent: int = axis.k  # a tap of zeros, for residues that meet none in a row
+    w = resize(w, dim, 0, absent + 1)
+    places = [taps.get(c, absent) for taps in shifts.values() for c in range(axis.b)]
     rows = [lax.slice_in_dim(w, 0, 0, axis=dim)]
     rows += [lax.slice_in_dim(w, k, k + 1, axis=dim) for k in places]
     shape = (*w.shape[:dim], len(shifts), axis.b, *w.shape[dim + 1 :])
