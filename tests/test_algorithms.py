@@ -208,3 +208,13 @@ def test_what_is_not_finite_stays_in_its_windows(name, value):
         seen += not np.isfinite(expected).all()
         np.testing.assert_array_equal(run(name, problem, a, w), expected)
     assert seen
+
+
+@pytest.mark.parametrize("leg", ["conv", "input_grad"])
+def test_a_depthwise_sum_without_terms(leg):
+    """Every row that a tap could read is a hole of the input dilation."""
+    settings = {"stride": 2, "dilation": 2, "input_dilation": 2, "padding": ((1, 1), (3, 1))}
+    plan = jconv.plan((2, 4, 5, 3), (2, 2, 1, 3), groups=3, platform="cpu", **settings)
+    problem = plan.problem.replace(leg=leg)
+    assert not problem.empty
+    check("taps", problem)

@@ -139,9 +139,9 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
             rows, met = (jnp.broadcast_to(each, (*shape, channels)) for each in (rows, met))
             rows = lax.select(met, rows, jnp.zeros_like(rows))
         products.append(rows * tap)
-    none = jnp.zeros((n, *counts, channels), x.dtype)
+    sizes = [count * b for count, b in zip(counts, dilations, strict=True)]
+    none = jnp.zeros((n, *sizes, channels), x.dtype)
     total = sum(products[1:], products[0]) if products else none
-    sizes = [count * axis.b for count, axis in zip(counts, axes, strict=True)]
     outputs = [0] * (len(axes) + 2), [n, *(axis.o for axis in axes), channels]
     return lax.slice(total.reshape(n, *sizes, channels), *outputs)
 
