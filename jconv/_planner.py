@@ -12,7 +12,8 @@ from jax import lax
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._problem import Problem
 
-MARGIN = 1.05  # by which the others must be predicted to beat direct, whose time is known best
+MARGIN = 1.1  # by which the others must be predicted to beat direct, whose time is known best
+AHEAD = 1e-4  # and by so many seconds: what small problems take is mostly not predicted
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
 
 
@@ -47,7 +48,10 @@ def _choose(problem: Problem, platform: str) -> Choice:
     if problem.policy in costs:
         chosen = problem.policy
     else:
-        chosen = min(measured, key=measured.__getitem__) if measured else _cheapest(costs)
+        compared = measured or {
+            name: handicapped(BY_NAME[name], problem, cost) for name, cost in costs.items()
+        }
+        chosen = min(compared, key=compared.__getitem__)
     for name, cost in costs.items():
         if name != chosen:
             told = _tuned(name, chosen, measured)
@@ -55,9 +59,11 @@ def _choose(problem: Problem, platform: str) -> Choice:
     return Choice(BY_NAME[chosen], costs[chosen], rejected)
 
 
-def _cheapest(costs: dict[str, float]) -> str:
-    best = min(costs, key=costs.__getitem__)
-    return best if costs[best] * MARGIN < costs["direct"] else "direct"
+def handicapped(algorithm: Algorithm, problem: Problem, cost: float) -> float:
+    """A predicted cost for the choice: no algorithm should turn out slower than direct."""
+    if algorithm.name == "direct" or algorithm.sure(problem):
+        return cost
+    return cost * MARGIN + AHEAD
 
 
 _choose_once = functools.lru_cache(maxsize=4096)(_choose)

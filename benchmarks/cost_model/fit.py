@@ -24,10 +24,11 @@ from shapes import SHAPES
 
 import jconv
 from jconv._algorithms import BY_NAME, _cost, winograd
-from jconv._planner import MARGIN, Planner, _choose_once
+from jconv._planner import Planner, _choose_once, handicapped
 from jconv._problem import Problem
 
 CHANCE = 0.1  # by which two predictions may be off against each other
+LOSS = 2.0  # how much more it counts to be slower than direct than to miss what is quicker
 SIMPLE = (
     "direct",
     "gemm",
@@ -73,6 +74,12 @@ def predict(row: Row) -> float:
     return BY_NAME[row.label].cost(row.problem, Planner("cpu"))
 
 
+def compared(row: Row) -> float:
+    """What the choice compares."""
+    algorithm = BY_NAME["winograd" if row.label.startswith("winograd") else row.label]
+    return handicapped(algorithm, row.problem, predict(row))
+
+
 def use(constants: _cost.Constants) -> None:
     _cost.CONSTANTS = constants
     _choose_once.cache_clear()
@@ -103,18 +110,23 @@ def fit(rows: list[Row]) -> _cost.Constants:
 
 
 def expected(rows: list[Row], constants: _cost.Constants) -> float:
-    """The mean logarithm of the time that choosing takes, were predictions off by some chance."""
+    """The mean logarithm of the time that choosing takes, were predictions off by some chance.
+
+    Time beyond direct's counts for more: nothing should be slower than it would be without jconv.
+    """
     use(constants)
     legs: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         legs[row.name].append(row)
     total, off = 0.0, 0.0
     for candidates in legs.values():
-        predicted = np.log([predict(row) for row in candidates])
+        predicted = np.array([compared(row) for row in candidates])
         times = np.log([row.seconds for row in candidates])
-        weights = np.exp((predicted.min() - predicted) / CHANCE)
-        total += float(weights @ (times - times.min()) / weights.sum())
-        off += float(np.mean(np.abs(predicted - times)))
+        off += float(np.mean(np.abs(np.log(predicted) - times)))
+        direct = times[[row.label for row in candidates].index("direct")]
+        weights = (predicted.min() / predicted) ** (1 / CHANCE)
+        lost = times - times.min() + LOSS * np.maximum(times - direct, 0)
+        total += float(weights @ lost / weights.sum())
     return (total + 0.05 * off) / len(legs)
 
 
@@ -141,9 +153,7 @@ def regrets(rows: list[Row]) -> dict[str, tuple[float, float]]:
     found = {}
     for name, candidates in legs.items():
         direct = next(row for row in candidates if row.label == "direct")
-        chosen = min(candidates, key=predict)
-        if predict(chosen) * MARGIN >= predict(direct):
-            chosen = direct
+        chosen = min(candidates, key=compared)
         best = min(row.seconds for row in candidates)
         ratios = (chosen.seconds / best, chosen.seconds / direct.seconds)
         found[f"{name} -> {chosen.label}"] = ratios

@@ -1,6 +1,6 @@
 """Time every algorithm on a spread of shapes: what the cost model's constants are fitted to.
 
-    python benchmarks/cost_model/measure.py measurements.csv [earlier.csv]
+    python benchmarks/cost_model/measure.py measurements.csv [--earlier FILE] [--family NAME]
 
 Each row is one algorithm on one leg of one shape: the median of interleaved rounds, in seconds,
 and the time that compiling it took. Every result is compared with direct's first. A second run
@@ -10,6 +10,7 @@ allocator gave back, make whole runs of a candidate slow.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import functools
 import math
@@ -82,12 +83,18 @@ def earlier(path: str) -> dict[tuple[str, ...], float]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("measurements", help="the CSV file to write")
+    parser.add_argument("--earlier", help="the CSV file of an earlier run")
+    parser.add_argument("--family", help="one family of shapes alone")
+    arguments = parser.parse_args()
     settle_allocator()
-    before = earlier(sys.argv[2]) if len(sys.argv) > 2 else {}
-    with open(sys.argv[1], "w", newline="") as file:
+    before = earlier(arguments.earlier) if arguments.earlier else {}
+    shapes = [shape for shape in SHAPES if arguments.family in (None, shape[0])]
+    with open(arguments.measurements, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(FIELDS)
-        for at, (family, name, x, w, keywords) in enumerate(SHAPES):
+        for at, (family, name, x, w, keywords) in enumerate(shapes):
             problem = jconv.plan(x, w, platform="cpu", **keywords).problem
             for leg in LEGS:
                 results = measure(problem.replace(leg=leg))
@@ -97,7 +104,7 @@ def main() -> None:
                         [family, name, leg, label, f"{seconds:.3e}", f"{compiling:.2f}"]
                     )
             file.flush()
-            print(f"{at + 1}/{len(SHAPES)} {name}", file=sys.stderr)
+            print(f"{at + 1}/{len(shapes)} {name}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ that it knows.
 
 from __future__ import annotations
 
+import math
+import random
 from typing import Any
 
 Shape = tuple[str, str, tuple[int, ...], tuple[int, ...], dict[str, Any]]
@@ -21,6 +23,37 @@ def _square(
         settings = {key: value(c) if callable(value) else value for key, value in keywords.items()}
         inner = c // settings.get("groups", 1)
         shapes.append((family, name, (n, *[size] * rank, c), (*[k] * rank, inner, f), settings))
+    return shapes
+
+
+def _drawn(count: int, seed: int = 0) -> list[Shape]:
+    """Shapes at random: uneven channels, few pixels, and whatever else nobody would think of."""
+    draw = random.Random(seed)
+    shapes: list[Shape] = []
+    while len(shapes) < count:
+        rank = draw.choice([1, 2, 2, 2, 2, 2, 2, 3])
+        size = draw.choice(
+            {
+                1: [100, 256, 500, 1000, 4000],
+                2: [7, 8, 10, 14, 16, 20, 28, 32, 40, 56, 64, 96, 112],
+                3: [8, 12, 16],
+            }[rank]
+        )
+        n = draw.choice([1, 2, 4, 8, 16, 32])
+        c = draw.choice([1, 2, 3, 4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 128, 192, 256, 512])
+        f = draw.choice([8, 10, 16, 24, 32, 40, 48, 64, 96, 100, 128, 160, 192, 256, 384, 512])
+        k = draw.choice([1, 2, 3, 3, 3, 3, 4, 5, 7])
+        stride = draw.choice([1, 1, 1, 2, 2, k])
+        dilation = draw.choice([1, 1, 1, 1, 2]) if k > 1 else 1
+        padding = draw.choice(["SAME", "SAME", "VALID"])
+        if dilation * (k - 1) >= size:
+            continue
+        work = 2 * n * math.ceil(size / stride) ** rank * c * f * k**rank
+        if not 5e6 < work < 2e9 or n * size**rank * max(c, f) > 1e7:
+            continue
+        name = f"drawn-{rank}d-{n}x{size}-{c}-{f}-k{k}-s{stride}-d{dilation}-{padding.lower()}"
+        keywords = {"stride": stride, "dilation": dilation, "padding": padding}
+        shapes.append(("drawn", name, (n, *[size] * rank, c), (*[k] * rank, c, f), keywords))
     return shapes
 
 
@@ -186,4 +219,5 @@ SHAPES: list[Shape] = [
     *_square("wide", [(8, 56, 64, 64, 31), (8, 28, 192, 192, 13)], groups=lambda c: c),
     *_square("wide", [(4, 4096, 16, 16, 255), (4, 4096, 64, 64, 64)], rank=1),
     *_square("wide", [(2, 16, 8, 8, 9)], rank=3),
+    *_drawn(90),
 ]

@@ -21,30 +21,33 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """What the fit determines; rates a second, and the sizes at which half of one is reached."""
 
-    dot: float = 1.59e11  # operations of a matrix product with no short side
-    dot_rows: float = 13.2
-    dot_inner: float = 8.45
-    dot_columns: float = 4.83
-    conv: float = 1.6e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 28.4  # products to a window
-    conv_columns: float = 6.46
-    conv_packed: float = 4.03e08  # elements of its filter, rearranged by one thread
-    conv_alone: float = 0.5  # of what the threads lose in it that have no task
-    conv_odd: float = 3e09  # elements that it packs, of pixels that are no whole vectors
-    volume: float = 0.0848  # on three axes, of the rate on fewer
-    dilated: float = 1.5e11  # the same with input dilation
-    dilated_holes: float = 59.7
-    scalar: float = 6.43e08  # the same with groups, for each channel of a group
-    loops: float = 8.46e08  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 2.98e10  # terms of a fused sum of slices
-    fused_pairs: float = 8.97e09  # the same where both factors are slices
-    bandwidth: float = 2.55e10  # bytes
-    run: float = 2.05  # elements of a run of which copies take twice as long as of a long one
-    fresh: float = 1.64e09  # bytes of temporaries beyond what the allocator keeps
-    spectra: float = 1.54e09  # points of a Fourier transform, for each factor of two in its size
-    spectral: float = 2.59e09  # products of spectra
-    long_sums: float = 1.65e09  # terms of sums of over so many slices that they are not vectorised
-    call: float = 6.56e-08  # seconds for a kernel
+    dot: float = 2e11  # operations of a matrix product with no short side
+    dot_rows: float = 2.18
+    dot_inner: float = 12.6
+    dot_columns: float = 3.0
+    dot_turned: float = 6.0  # its short side, where both operands are contracted on their rows
+    conv: float = 1.77e11  # operations of XLA's convolution with many channels
+    conv_inner: float = 34.7  # products to a window
+    conv_columns: float = 7.89
+    conv_outputs: float = 4.92  # of an image: few, where they are a filter's taps
+    packed: float = 8.12e08  # elements of a filter rearranged by one thread
+    conv_alone: float = 0.335  # of what the threads lose in it that have no task
+    conv_odd: float = 2.5e07  # windows over pixels that are no whole vectors
+    conv_few: float = 2.21e08  # elements of such windows, for a filter backprop
+    volume: float = 0.127  # on three axes, of the rate on fewer
+    dilated: float = 1.75e11  # the same with input dilation
+    dilated_holes: float = 981.0
+    scalar: float = 7.1e08  # the same with groups, for each channel of a group
+    loops: float = 8.62e08  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 6.64e10  # terms of a fused sum of slices
+    fused_pairs: float = 1.63e10  # the same where both factors are slices
+    bandwidth: float = 2.82e10  # bytes
+    run: float = 3.0  # elements of a run of which copies take twice as long as of a long one
+    fresh: float = 1.94e09  # bytes of temporaries beyond what the allocator keeps
+    spectra: float = 1.53e09  # points of a Fourier transform, for each factor of two in its size
+    spectral: float = 8e09  # products of spectra
+    long_sums: float = 1.54e09  # terms of sums of over so many slices that they are not vectorised
+    call: float = 3.68e-07  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
@@ -69,6 +72,11 @@ def dot(problem: Problem, rows: float, inner: float, columns: float) -> float:
     c = CONSTANTS
     rate = c.dot * _share(rows, c.dot_rows) * _share(inner, c.dot_inner)
     return 2 * rows * inner * columns / (rate * _share(columns, c.dot_columns) * _width(problem))
+
+
+def turned(problem: Problem, rows: float, inner: float, columns: float) -> float:
+    """The same of (inner, rows) turned over and (inner, columns)."""
+    return dot(problem, rows, inner, columns) / _share(min(rows, columns), CONSTANTS.dot_turned)
 
 
 def fused(problem: Problem, terms: float) -> float:
@@ -97,11 +105,14 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
         return operations * holes / (c.scalar * (problem.f if backprop else inner))
     taps = product([axis.k for axis in axes])
     rate = c.conv * _share(columns, c.conv_columns) * _share(inner * taps, c.conv_inner)
+    rate *= _share(product([axis.o for axis in axes]), c.conv_outputs)
     if holes > 1:
         rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
     seconds = operations / (rate * (c.volume if len(axes) == 3 else 1))
-    if not backprop and inner % VECTOR:
-        seconds += problem.n * product([a.o * a.k for a in axes]) * inner / c.conv_odd
+    if inner % VECTOR and backprop:
+        seconds += problem.multiplications / columns / c.conv_few
+    elif inner % VECTOR:
+        seconds += problem.n * product([axis.o for axis in axes]) / c.conv_odd
     if holes == 1:
         seconds *= idle(axes, inner, columns)
     return seconds + packed(taps * inner * columns)
@@ -109,7 +120,7 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
 
 def packed(elements: float) -> float:
     """A filter's elements in another order."""
-    return elements / CONSTANTS.conv_packed
+    return elements / CONSTANTS.packed
 
 
 def idle(axes: Sequence[Axis], inner: float, columns: float) -> float:

@@ -40,6 +40,8 @@ class Algorithm:
         run: (problem, planner, a, b) -> the leg's output, in the output slot's shape; `a` and
             `b` are the leg's operands in the dtypes of their slots, and the result may come in
             any dtype that holds it: the caller rounds it once.
+        sure: whether it is direct's own work with less around it, so that a choice needs no
+            margin.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Algorithm:
     cost: Callable[[Problem, Planner], float]
     workspace: Callable[[Problem, str], Size]
     run: Callable[[Problem, Planner, jax.Array, jax.Array], jax.Array]
+    sure: Callable[[Problem], bool] = lambda problem: False
 
 
 def static_on_cpu(problem: Problem, platform: str) -> str | None:

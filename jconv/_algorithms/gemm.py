@@ -331,6 +331,8 @@ def cost(problem: Problem, planner: Planner) -> float:
     total = _cost.kernels(_kernels(problem), calls)
     if not pointwise(problem):  # whose operands the product itself reads
         total += _cost.moved(problem, _cost.operands(problem))
+        if problem.leg == "conv" or (problem.leg == "filter_grad" and not by_planes(problem)):
+            total += _cost.packed(product(problem.shape("w")))  # the filter turned over
     copies = 1 if pointwise(problem) else 3
     held = 2 * _gathered(problem) * images(problem)
     total += _cost.fresh(held * itemsize(problem.wide_dtype))
@@ -349,7 +351,7 @@ def cost(problem: Problem, planner: Planner) -> float:
         multiply = _cost.dot(problem, taps * problem.c, windows / calls, problem.f)
         return total + calls * multiply + _cost.moved(problem, 2 * gathered)
     last = problem.axes[-1].k
-    multiply = _cost.dot(problem, problem.f, windows / calls, last * problem.c)
+    multiply = _cost.turned(problem, problem.f, windows / calls, last * problem.c)
     outer = taps // max(last, 1)
     copies = 1 if pointwise(problem) else 2 + outer
     return total + calls * outer * multiply + _cost.moved(problem, copies * gathered)
@@ -368,4 +370,5 @@ GEMM = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
+    sure=lambda problem: pointwise(problem) and problem.rank > 1,  # a line's pixels lie in a row
 )

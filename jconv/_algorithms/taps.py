@@ -27,7 +27,8 @@ from jconv._problem import Problem, itemsize
 
 TERMS = 16  # products that one loop of the filter backprop adds up before it stores
 FOLD = 8  # images among them, at most
-CACHE = 1 << 23  # bytes that every tap of the filter backprop reads again
+WHOLE = 1 << 24  # bytes that every tap of the filter backprop reads again, without a chunk
+CACHE = 1 << 22  # and those of a chunk, where there are more
 LARGE = 1 << 22  # bytes of x, of which a padded copy leaves the cache
 MOSTLY = 0.8  # of the windows lie inside of x, where its edges are done by themselves
 
@@ -75,9 +76,14 @@ def _sum(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
 
 def _inside(axis: Axis) -> tuple[int, int]:
     """The outputs whose windows lie inside of x: from the first to before the last."""
-    first = max(0, -(-axis.p0 // axis.s))
-    last = (axis.i - 1 - axis.d * (axis.k - 1) + axis.p0) // axis.s + 1
-    return first, max(first, min(last, axis.o))
+    first, last = _outputs_at(axis, 0)[0], _outputs_at(axis, axis.k - 1)[1]
+    return first, max(first, last)
+
+
+def _outputs_at(axis: Axis, k: int) -> tuple[int, int]:
+    """The outputs that find tap k inside of x: from the first to before the last, if there are."""
+    at = axis.d * k - axis.p0
+    return max(0, -(at // axis.s)), min((axis.i - 1 - at) // axis.s + 1, axis.o)
 
 
 def framed(axes: Axes, size: int) -> bool:
@@ -201,30 +207,78 @@ def images(problem: Problem) -> int:
     image = (
         math.prod(problem.shape("x")[1:]) * problem.f + math.prod(problem.shape("y")[1:])
     ) * wide
-    return _whole_folds(chunk(problem.n, image, CACHE))
+    whole = problem.n * image <= WHOLE
+    return _whole_folds(problem.n if whole else chunk(problem.n, image, CACHE))
 
 
 def _grads(problem: Problem, x: jax.Array, g: jax.Array, size: int) -> jax.Array:
     """The sum over chunks of so many images, all of one size: (taps, C)."""
-    axes = problem.axes
-    pieces = _pieces(axes[-1].o, min(size, FOLD))
+    if x.shape[0] > size:
+        sums = _sums_of_chunks(x, g, problem.axes, size)
+    else:
+        sums = _tap_sums(x, g, problem.axes, min(size, FOLD))
+    return lax.concatenate([_total(part) for part in lax.optimization_barrier(sums)], 0)
 
-    def add(at: Any, x: jax.Array, g: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
+
+def _sums_of_chunks(x: jax.Array, g: jax.Array, axes: Axes, size: int) -> list[jax.Array]:
+    """What `_tap_sums` makes of each chunk, added up; every chunk is padded in cache."""
+    padded = tuple(dataclasses.replace(axis, i=rows_read(axis), p0=0) for axis in axes)
+
+    def part(at: Any, x: jax.Array, g: jax.Array) -> list[jax.Array]:
         x, g = (lax.dynamic_slice_in_dim(a, at, size) for a in (x, g))
         for dim, axis in enumerate(axes, start=1):
             x = resize(x, dim, axis.p0, rows_read(axis))
-        added = _tap_sums(lax.optimization_barrier(x), g, axes, min(size, FOLD), pieces)
-        return [old + new for old, new in zip(sums, added, strict=True)]
+        return _tap_sums(lax.optimization_barrier(x), g, padded, min(size, FOLD))
 
-    first, *rest = range(0, x.shape[0], size)
-    call = kept_apart(jax.jit(add)) if rest else add
-    shape = (-(-size // FOLD), *(axis.o for axis in axes[:-1]), axes[-1].o // pieces, g.shape[-1])
-    sums = [jnp.zeros((math.prod(shape[:-1]), shape[-1]), x.dtype)] * _taps(problem)
-    for at in (first, *rest):
+    def add(at: Any, x: jax.Array, g: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
+        return [old + new for old, new in zip(sums, part(at, x, g), strict=True)]
+
+    call = kept_apart(jax.jit(add))
+    sums = [jnp.zeros(s.shape, s.dtype) for s in jax.eval_shape(part, 0, x, g)]
+    for at in range(0, x.shape[0], size):
         sums = call(at, x, g, sums)
-    sums = lax.optimization_barrier(sums)
-    ones = jnp.ones((1, sums[0].shape[0]), x.dtype)
-    return lax.concatenate([_product(ones, part) for part in sums], 0)
+    return sums
+
+
+def _tap_sums(x: jax.Array, g: jax.Array, axes: Axes, fold: int) -> list[jax.Array]:
+    """For each tap x*g, with so many images and pieces of the last axis added up: (rows, C).
+
+    A reduction over leading dimensions is not vectorised, so some are added elementwise, and
+    what is left is a product with ones. Each tap meets the outputs that find it inside of x,
+    which need not be padded then.
+    """
+    x, g = (a.reshape(-1, fold, *a.shape[1:]) for a in (x, g))
+    channels = g.shape[-1]
+
+    def slices(taps: Sequence[int]) -> jax.Array:
+        met = [_outputs_at(axis, k) for axis, k in zip(axes, taps, strict=True)]
+        counts = [last - first for first, last in met]
+        if min(counts) <= 0:
+            return jnp.zeros((1, channels), x.dtype)
+        pieces = _pieces(counts[-1], fold)
+        counts[-1] //= pieces
+        products = []
+        for image, piece in itertools.product(range(fold), range(pieces)):
+            begin = [first for first, _ in met]
+            begin[-1] += piece * counts[-1]
+            seen = [
+                axis.s * o + axis.d * k - axis.p0
+                for axis, k, o in zip(axes, taps, begin, strict=True)
+            ]
+            term = _rows(x, image, seen, counts, [axis.s for axis in axes])
+            products.append(term * _rows(g, image, begin, counts, [1] * len(axes)))
+        return sum(products[1:], products[0]).reshape(-1, channels)
+
+    return [slices(taps) for taps in itertools.product(*(range(axis.k) for axis in axes))]
+
+
+def _rows(
+    a: jax.Array, image: int, begin: Sequence[int], counts: Sequence[int], steps: Sequence[int]
+) -> jax.Array:
+    """From where to begin so many rows of one image of each fold, on each axis by its steps."""
+    ends = [at + s * (count - 1) + 1 for at, count, s in zip(begin, counts, steps, strict=True)]
+    first, last = [0, image, *begin, 0], [a.shape[0], image + 1, *ends, a.shape[-1]]
+    return lax.slice(a, first, last, [1, 1, *steps, 1])
 
 
 def _pieces(rows: int, fold: int) -> int:
@@ -232,43 +286,9 @@ def _pieces(rows: int, fold: int) -> int:
     return max(p for p in range(1, TERMS // fold + 1) if rows % p == 0)
 
 
-def _tap_sums(
-    x: jax.Array, g: jax.Array, axes: tuple[Axis, ...], fold: int, pieces: int
-) -> list[jax.Array]:
-    """For each tap x*g, with so many images and pieces of the last axis added up: (rows, C).
-
-    A reduction over leading dimensions is not vectorised, so some are added elementwise, and
-    what is left is a product with ones.
-    """
-    x, g = (a.reshape(-1, fold, *a.shape[1:]) for a in (x, g))
-    channels, rows = g.shape[-1], axes[-1].o // pieces
-
-    def slices(taps: tuple[int, ...]) -> jax.Array:
-        total = None
-        for image, piece in itertools.product(range(fold), range(pieces)):
-            starts = [axis.d * k for axis, k in zip(axes, taps, strict=True)]
-            starts[-1] += piece * rows * axes[-1].s
-            counts = [*(axis.o for axis in axes[:-1]), rows]
-            stops = [
-                start + axis.s * (count - 1) + 1
-                for start, axis, count in zip(starts, axes, counts, strict=True)
-            ]
-            strides = [1, 1, *(axis.s for axis in axes), 1]
-            first, last = [0, image, *starts, 0], [x.shape[0], image + 1, *stops, channels]
-            seen = lax.slice(x, first, last, strides)
-            term = seen * lax.slice_in_dim(
-                g[:, image : image + 1], piece * rows, (piece + 1) * rows, axis=-2
-            )
-            total = term if total is None else total + term
-        assert total is not None
-        return total.reshape(-1, channels)
-
-    return [slices(each) for each in itertools.product(*(range(axis.k) for axis in axes))]
-
-
-def _product(ones: jax.Array, part: jax.Array) -> jax.Array:
+def _total(part: jax.Array) -> jax.Array:
     return lax.dot_general(
-        ones,
+        jnp.ones((1, part.shape[0]), part.dtype),
         part,
         (((1,), (0,)), ((), ())),
         precision=lax.Precision.HIGHEST,

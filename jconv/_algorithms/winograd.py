@@ -237,7 +237,7 @@ def seconds(problem: Problem, m: int) -> float:
     total = _cost.fused(problem, terms)
     total += _cost.moved(problem, 2 * points * (count * (inner + columns) + inner * columns))
     if problem.leg == "filter_grad":
-        products = _cost.dot(problem, inner, count / calls, columns)
+        products = _cost.turned(problem, inner, count / calls, columns)
         total += _cost.moved(problem, 2 * (calls - 1) * math.prod(problem.out_shape))
     else:
         products = _cost.dot(problem, count / calls, inner, columns)
