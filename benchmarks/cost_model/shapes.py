@@ -26,7 +26,7 @@ def _square(
     return shapes
 
 
-def _drawn(count: int, seed: int = 0) -> list[Shape]:
+def drawn(count: int, seed: int = 0) -> list[Shape]:
     """Shapes at random: uneven channels, few pixels, and whatever else nobody would think of."""
     draw = random.Random(seed)
     shapes: list[Shape] = []
@@ -219,5 +219,5 @@ SHAPES: list[Shape] = [
     *_square("wide", [(8, 56, 64, 64, 31), (8, 28, 192, 192, 13)], groups=lambda c: c),
     *_square("wide", [(4, 4096, 16, 16, 255), (4, 4096, 64, 64, 64)], rank=1),
     *_square("wide", [(2, 16, 8, 8, 9)], rank=3),
-    *_drawn(90),
+    *drawn(90),
 ]
