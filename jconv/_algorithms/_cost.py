@@ -111,7 +111,7 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     seconds = operations / (rate * (c.volume if len(axes) == 3 else 1))
     if inner % VECTOR and backprop:
         seconds += problem.multiplications / columns / c.conv_few
-    elif inner % VECTOR:
+    elif inner % VECTOR and max(inner, columns) > SMALL:
         seconds += problem.n * product([axis.o for axis in axes]) / c.conv_odd
     if holes == 1:
         seconds *= idle(axes, inner, columns)
