@@ -55,7 +55,8 @@ def _choose(problem: Problem, platform: str) -> Choice:
     for name, cost in costs.items():
         if name != chosen:
             told = _tuned(name, chosen, measured)
-            rejected[name] = told or _comparison(cost, costs[chosen], chosen)
+            asked = problem.policy == chosen
+            rejected[name] = told or _comparison(cost, costs[chosen], chosen, asked)
     return Choice(BY_NAME[chosen], costs[chosen], rejected)
 
 
@@ -109,11 +110,11 @@ def _tuned(name: str, chosen: str, measured: dict[str, float]) -> str | None:
     return f"tuning table: {chosen} measured {measured[name] / measured[chosen]:.2g}x faster"
 
 
-def _comparison(cost: float, best: float, chosen: str) -> str:
-    if cost < best and chosen != "direct":
+def _comparison(cost: float, best: float, chosen: str, asked: bool) -> str:
+    if cost < best and asked:
         return f"{chosen} was asked for"
     if cost < best:
-        return "predicted to be no faster than direct by a margin that would be sure"
+        return f"predicted to be no faster than {chosen} by a margin that would be sure"
     return f"predicted to take {cost / best:.2g} times as long as {chosen}" if best else "no better"
 
 

@@ -246,6 +246,21 @@ def test_a_table_holds_on_its_own_thread(register):
     assert len(seen) == 4
 
 
+# --- without a table ------------------------------------------------------------------------
+
+
+def test_direct_gives_way_by_a_margin_or_to_what_is_sure(register):
+    """What is predicted to gain a little may lose, unless it is direct's own work and less."""
+    near = fake("near", 3, cost=lambda *asked: 0.99 * DIRECT.cost(*asked))
+    register(near)
+    plan = jconv.plan(X.shape, W.shape, **SETTINGS)
+    assert chosen() == {"direct"}
+    assert all("margin" in leg.rejected["near"] for leg in plan.legs.values())
+    _planner._choose_once.cache_clear()
+    register(dataclasses.replace(near, sure=lambda problem: True))
+    assert chosen() == {"near"}
+
+
 # --- autotune -----------------------------------------------------------------------------
 
 
