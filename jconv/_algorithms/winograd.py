@@ -52,9 +52,6 @@ def tiles_of(axes: Sequence[Axis], m: int) -> list[Tile]:
     return [tile(axis.k, m, axis.s, axis.b, -axis.p0 % axis.b) for axis in axes]
 
 
-# --- the legs -------------------------------------------------------------------------------
-
-
 def _geometry(axes: Sequence[Axis], tiles: Sequence[Tile]):
     """For each axis: tiles, low padding of x and its rows."""
     counts = [-(-axis.o // t.outputs) for axis, t in zip(axes, tiles, strict=True)]
