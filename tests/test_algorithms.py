@@ -219,3 +219,11 @@ def test_a_depthwise_sum_without_terms(leg):
     problem = plan.problem.replace(leg=leg)
     assert not problem.empty
     check("taps", problem)
+
+
+def test_the_stated_workspace_covers_sums_that_no_loop_halves():
+    """Taps that meet 23, 22 or 21 of 24 outputs: primes and others leave more rows to a sum."""
+    problem = jconv.plan((1, 24, 24, 8), (5, 5, 1, 8), padding=2, groups=8, platform="cpu").problem
+    problem = problem.replace(leg="filter_grad")
+    needed = program("taps", problem).lower(*draw(problem)).compile().memory_analysis()
+    assert needed.temp_size_in_bytes <= BY_NAME["taps"].workspace(problem, "cpu")

@@ -86,6 +86,11 @@ def _outputs_at(axis: Axis, k: int) -> tuple[int, int]:
     return max(0, -(at // axis.s)), min((axis.i - 1 - at) // axis.s + 1, axis.o)
 
 
+def _met_by(axis: Axis, k: int) -> int:
+    first, last = _outputs_at(axis, k)
+    return max(0, last - first)
+
+
 def framed(axes: Axes, size: int) -> bool:
     """Whether most windows of an x of many bytes lie inside of it, and some do not."""
     if any(axis.b > 1 for axis in axes) or size < LARGE:
@@ -333,12 +338,13 @@ def workspace(problem: Problem, platform: str) -> int:
     padded = problem.f * math.prod(problem.shape("x"))
     if problem.leg == "filter_grad":
         size = images(problem)
-        rows = math.prod(axis.o for axis in problem.axes)
-        rows = -(-size // FOLD) * rows // _pieces(problem.axes[-1].o, min(size, FOLD))
-        padded = (
-            padded * size // max(problem.n, 1)
-            + 2 * _taps(problem) * rows * problem.groups * problem.f
-        )
+        fold = min(size, FOLD)
+        counts = [[_met_by(axis, k) for k in range(axis.k)] for axis in problem.axes]
+        rows = math.prod(map(sum, counts[:-1])) * sum(n // _pieces(n, fold) for n in counts[-1])
+        whole = [axis.o for axis in problem.axes]  # by each tap, where chunks are padded
+        padded_rows = math.prod(whole) // _pieces(whole[-1], fold) * _taps(problem)
+        sums = 2 * -(-size // FOLD) * max(rows, padded_rows) * problem.groups * problem.f
+        padded = padded * size // max(problem.n, 1) + sums
     return _cost.widened(problem) + padded * itemsize(problem.wide_dtype)
 
 
