@@ -31,6 +31,7 @@ from jconv._problem import Problem
 
 CHANCE = 0.1  # by which two predictions may be off against each other
 LOSS = 2.0  # how much more it counts to be slower than direct than to miss what is quicker
+STANDING = _cost.CONSTANTS  # those of the code, for the jax that this runs on
 SIMPLE = (
     "direct",
     "gemm",
@@ -89,7 +90,7 @@ def use(constants: _cost.Constants) -> None:
 
 
 def fit(rows: list[Row]) -> _cost.Constants:
-    start = _cost.Constants()
+    start = STANDING
     names = [field.name for field in dataclasses.fields(start)]
     simple = [row for row in rows if row.label in SIMPLE]
     measured = np.log([row.seconds for row in simple])
@@ -124,7 +125,7 @@ def expected(rows: list[Row], constants: _cost.Constants) -> float:
     for candidates in legs.values():
         predicted = np.array([compared(row) for row in candidates])
         times = np.log([row.seconds for row in candidates])
-        off += float(np.mean(np.abs(np.log(predicted) - times)))
+        off += float(np.mean(np.abs(np.log([predict(row) for row in candidates]) - times)))
         direct = times[[row.label for row in candidates].index("direct")]
         weights = (predicted.min() / predicted) ** (1 / CHANCE)
         lost = times - times.min() + LOSS * np.maximum(times - direct, 0)
@@ -194,7 +195,7 @@ def main() -> None:
         "| family | legs | regret | worst regret | of direct's time | worst of direct's |",
         "|---|---|---|---|---|---|",
     ]
-    use(_cost.Constants())
+    use(STANDING)
     lines = [
         "Constants as they stand in the code:",
         "",
@@ -211,7 +212,7 @@ def main() -> None:
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             paths = [arguments.measurements] * len(families)
             lines += pool.map(left_out, paths, families)
-    use(_cost.Constants())
+    use(STANDING)
     found = regrets(rows)
     worst = sorted(found.items(), key=lambda item: -item[1][0])[:25]
     lines += ["", "The code's choices that cost most (regret, of direct's time):", ""]

@@ -21,50 +21,76 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """Rates a second, and the sizes at which half of one is reached.
 
-    Fitted, and then some of them (dot, dot_turned, dilated, run, spectral) moved by hand where the
-    choices among the same measurements got better by it: the report has both.
+    Fitted, and then moved a little by hand and one after another, as far as the choices among the
+    same measurements got better by it: the report has both.
     """
 
-    dot: float = 2e11  # operations of a matrix product with no short side
+    dot: float = 1.6e11  # operations of a matrix product with no short side
     dot_rows: float = 2.18
-    dot_inner: float = 12.6
-    dot_columns: float = 3.0
-    dot_turned: float = 6.0  # its short side, where both operands are contracted on their rows
-    conv: float = 1.77e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 34.7  # products to a window
-    conv_columns: float = 7.89
-    conv_outputs: float = 4.92  # of an image: few, where they are a filter's taps
-    packed: float = 8.12e08  # elements of a filter rearranged by one thread
-    conv_alone: float = 0.335  # of what the threads lose in it that have no task
+    dot_inner: float = 8
+    dot_columns: float = 5.53
+    dot_turned: float = 6  # its short side, where both operands are contracted on their rows
+    conv: float = 1.96e11  # operations of XLA's convolution with many channels
+    conv_inner: float = 38.3  # products to a window
+    conv_columns: float = 8.7
+    conv_outputs: float = 4.03  # of an image: few, where they are a filter's taps
+    packed: float = 6.65e08  # elements of a filter rearranged by one thread
+    conv_alone: float = 0.675  # of what the threads lose in it that have no task
     conv_odd: float = 2.5e07  # windows over pixels that are no whole vectors
     conv_few: float = 2.21e08  # elements of such windows, for a filter backprop
     volume: float = 0.127  # on three axes, of the rate on fewer
-    dilated: float = 1.75e11  # the same with input dilation
-    dilated_holes: float = 981.0
+    dilated: float = 1.5e11  # the same with input dilation
+    dilated_holes: float = 981
     scalar: float = 7.1e08  # the same with groups, for each channel of a group
     loops: float = 8.62e08  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 6.64e10  # terms of a fused sum of slices
+    fused: float = 4e10  # terms of a fused sum of slices
     fused_pairs: float = 1.63e10  # the same where both factors are slices
-    bandwidth: float = 2.82e10  # bytes
-    run: float = 3.0  # elements of a run of which copies take twice as long as of a long one
+    transformed: float = 2.43e10  # terms of a Winograd tile's transforms
+    bandwidth: float = 2.6e10  # bytes
+    run: float = 2  # elements of a run of which copies take twice as long as of a long one
     fresh: float = 1.94e09  # bytes of temporaries beyond what the allocator keeps
-    spectra: float = 1.53e09  # points of a Fourier transform, for each factor of two in its size
+    spectra: float = 1.69e09  # points of a Fourier transform, for each factor of two in its size
     spectral: float = 8e09  # products of spectra
     long_sums: float = 1.54e09  # terms of sums of over so many slices that they are not vectorised
-    call: float = 3.68e-07  # seconds for a kernel
+    call: float = 1e-07  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
 LONG = 100
 THREADS = 2  # of the machine that the constants are from
-SMALL = 16  # channels up to which XLA has another convolution
+SMALL = 16  # channels up to which there are few
 TASK, ASPECT, AREA, EFFORT = 64, 4, 1 << 16, 1 << 16  # of a task: see idle
 VECTOR = 4  # elements that XLA's convolution packs at once
-COMPILE = 0.01  # seconds to compile a kernel
+COMPILE = 0.015  # seconds to compile a kernel
+COMPILE_AGAIN = 0.001  # and for each place that it is called in
 KEPT = 1 << 25  # bytes: glibc gives larger blocks back at once
 RUNS = 3e3  # over which a compilation should have paid
 
-CONSTANTS = Constants()
+# XLA of jaxlib 0.11 on has other convolutions: what is measured there is told by itself.
+NEWER = Constants(
+    dot=1.55e11,
+    dot_inner=9,
+    dot_columns=5,
+    dot_turned=5.43,
+    conv=2.1e11,
+    conv_inner=9.05,
+    conv_columns=14,
+    conv_outputs=6.64,
+    packed=8.12e08,
+    conv_alone=0.335,
+    conv_odd=6e07,
+    conv_few=1.64e08,
+    volume=0.155,
+    dilated=5.36e10,
+    scalar=1.58e09,
+    fused=3e10,
+    transformed=2.6e10,
+    bandwidth=2.76e10,
+    run=1,
+    spectral=3.62e09,
+)
+
+CONSTANTS = Constants() if FEW_TASKS else NEWER
 
 
 def _share(size: float, half: float) -> float:
@@ -86,6 +112,11 @@ def turned(problem: Problem, rows: float, inner: float, columns: float) -> float
 def fused(problem: Problem, terms: float) -> float:
     """A sum of slices with so many terms in all."""
     return terms / (CONSTANTS.fused * _width(problem))
+
+
+def transformed(problem: Problem, terms: float) -> float:
+    """Sums of slices that are a tile's transforms."""
+    return terms / (CONSTANTS.transformed * _width(problem))
 
 
 def taps(problem: Problem, terms: float, count: int) -> float:
@@ -115,11 +146,16 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     seconds = operations / (rate * (c.volume if len(axes) == 3 else 1))
     if inner % VECTOR and backprop:
         seconds += problem.multiplications / columns / c.conv_few
-    elif inner % VECTOR and max(inner, columns) > SMALL:
+    elif inner % VECTOR and not _few(inner, columns):
         seconds += problem.n * product([axis.o for axis in axes]) / c.conv_odd
     if holes == 1:
         seconds *= idle(axes, inner, columns)
     return seconds + packed(taps * inner * columns)
+
+
+def _few(inner: float, columns: float) -> bool:
+    """Whether there are so few channels that XLA has another convolution."""
+    return inner == 1 or max(inner, columns) <= SMALL
 
 
 def packed(elements: float) -> float:
@@ -133,7 +169,7 @@ def idle(axes: Sequence[Axis], inner: float, columns: float) -> float:
     Up to jaxlib 0.10 it is split by channels made and along the last axis only, into tasks of
     at least 64 by 64 that grow until one takes some effort; where there is one, it runs alone.
     """
-    if not FEW_TASKS or len(axes) != 2 or max(inner, columns) <= SMALL:
+    if not FEW_TASKS or len(axes) != 2 or _few(inner, columns):
         return 1.0
     width = axes[-1].o
     terms = min(inner * product([axis.k for axis in axes]), 1024)
@@ -177,7 +213,7 @@ def fresh(size: float) -> float:
 
 def kernels(count: float, calls: float = 1.0) -> float:
     """So many kernels, each called so many times."""
-    return count * (calls * CONSTANTS.call + COMPILE / RUNS)
+    return count * (calls * CONSTANTS.call + (COMPILE + calls * COMPILE_AGAIN) / RUNS)
 
 
 def _width(problem: Problem) -> float:

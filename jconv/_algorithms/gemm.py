@@ -28,6 +28,7 @@ from jconv._algorithms._arrange import (
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis, product
+from jconv._jax import FEW_TASKS
 from jconv._problem import Problem, itemsize
 
 Options = dict
@@ -370,5 +371,6 @@ GEMM = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
-    sure=lambda problem: pointwise(problem) and problem.rank > 1,  # a line's pixels lie in a row
+    # A line's pixels lie in a row, and XLA's own convolution reads them so from jaxlib 0.11 on.
+    sure=lambda problem: pointwise(problem) and problem.rank > 1 and FEW_TASKS,
 )

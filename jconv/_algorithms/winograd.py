@@ -10,6 +10,7 @@ the other axes: these are kept apart as computations of their own, compiled once
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -21,7 +22,6 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import (
-    TEMPORARIES,
     channels,
     chunk,
     in_chunks,
@@ -79,6 +79,7 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
         lines = transform_tiles(x, 1, first.x, first.step, counts[0])
         line = _line(
             problem,
+            m,
             lambda x: transform_line(x, [t.x for t in rest], [t.step for t in rest], counts[1:]),
             lambda w: transform_filter(w, [t.w for t in rest], flip),
             lambda v, u: lax.dot_general(v, u, (((1,), (contracted,)), ((), ())), **options),
@@ -111,6 +112,7 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Ar
 
     line = _line(
         problem,
+        m,
         lambda x: transform_line(x, [t.x for t in rest], [t.step for t in rest], counts[1:]),
         lambda g: transform_line(g, [t.y for t in rest], [t.outputs for t in rest], counts[1:]),
         lambda v, h: lax.dot_general(v, h, (((0,), (0,)), ((), ())), **options),
@@ -143,6 +145,7 @@ def back_along(points: Arrays, matrix: Matrix) -> Arrays:
 
 def _line(
     problem: Problem,
+    m: int,
     of_a: Callable[[jax.Array], Arrays],
     of_b: Callable[[jax.Array], Arrays],
     product: Callable[[jax.Array, jax.Array], jax.Array],
@@ -160,7 +163,7 @@ def _line(
 
     if problem.rank == 1:
         return line
-    if together(problem):
+    if together(problem, m):
         return _apart(line)
     of_a, of_b, back = _apart(of_a), _apart(of_b), _apart(back)
     return line
@@ -171,34 +174,73 @@ def _apart(stage: Callable[..., Any]) -> Callable[..., Any]:
 
 
 LARGE = 1 << 19  # bytes of a filter's matrix that are not in cache for long
+SPREAD = 3 << 23  # bytes of all points of a batch that are not either
+MOST = _cost.KEPT - (3 << 20)  # bytes of temporaries that are surely not fresh on every call
 
 
-def together(problem: Problem) -> bool:
+def together(problem: Problem, m: int) -> bool:
     """Whether a line's products are made where its operands are."""
-    return problem.rank > 1 and 4 * problem.c * problem.f > LARGE
+    if problem.rank == 1 or 4 * problem.c * problem.f > LARGE:
+        return problem.rank > 1
+    strided = any(axis.s > 1 for axis in window_axes(problem))  # no gain was seen there
+    return not strided and problem.n * _points(problem, m) > SPREAD
+
+
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """Of one image: its tiles, a tile's lines and products, and elements of all lines."""
+
+    tiles: int
+    lines: int
+    products: int
+    lines_of_x: int
+    lines_of_y: int
+
+    @property
+    def products_of_line(self) -> int:
+        return self.products // self.lines
 
 
 @functools.lru_cache(maxsize=1024)
-def _extent(axes: tuple[Axis, ...], m: int) -> tuple[int, int, int]:
-    """The tiles of an image, the products of a tile, and those of one of its lines."""
+def _extent(axes: tuple[Axis, ...], m: int) -> Extent:
     tiles = tiles_of(axes, m)
-    counts, _, _ = _geometry(axes, tiles)
-    products = [t.products for t in tiles]
-    return math.prod(counts), math.prod(products), math.prod(products[1:])
+    counts, _, rows = _geometry(axes, tiles)
+    made = [count * t.outputs for count, t in zip(counts, tiles, strict=True)]
+    lines = tiles[0].products
+    return Extent(
+        tiles=math.prod(counts),
+        lines=lines,
+        products=math.prod(t.products for t in tiles),
+        lines_of_x=lines * counts[0] * math.prod(rows[1:]),
+        lines_of_y=lines * counts[0] * math.prod(made[1:]),
+    )
 
 
-def _alive(problem: Problem, m: int) -> int:
-    """Points that are there at once."""
-    _, points, line = _extent(window_axes(problem), m)
-    return line if together(problem) else points
+def _held(problem: Problem, m: int, images: int, lines_of_points: int) -> int:
+    """Bytes of temporaries: every line of the operands, and the points of some lines."""
+    axes = window_axes(problem)
+    extent = _extent(axes, m)
+    inner, columns = channels(problem)
+    of_x, of_y = extent.lines_of_x * inner, extent.lines_of_y * columns
+    # Lines of a result take the place of those of x; a filter backprop has both as operands.
+    lines = of_x + of_y if problem.leg == "filter_grad" else max(of_x, of_y)
+    points = lines_of_points * extent.products_of_line
+    lines += points * extent.tiles * (inner + columns)
+    of_w = extent.lines * math.prod(axis.k for axis in axes[1:]) + points
+    return 4 * (images * lines + of_w * inner * columns)
+
+
+def _points(problem: Problem, m: int) -> int:
+    """Bytes of all points of an image."""
+    extent = _extent(window_axes(problem), m)
+    return 4 * extent.tiles * extent.products * (problem.c + problem.f)
 
 
 def _chunk(problem: Problem, m: int) -> int:
-    count = _extent(window_axes(problem), m)[0]
-    image = count * _alive(problem, m) * (problem.c + problem.f) * 4
-    # What the products are made of is gone when the last of them are; a sum of them needs it all.
-    limit = TEMPORARIES if problem.leg == "filter_grad" else 2 * TEMPORARIES
-    return chunk(problem.n, image, limit)
+    image = _held(problem, m, 1, 1) - _held(problem, m, 0, 1)
+    if not together(problem, m):
+        image = max(image, _points(problem, m))
+    return chunk(problem.n, image, MOST)
 
 
 MOST_PRODUCTS = 100  # matrix products of a tile: each is a kernel or three to compile
@@ -208,13 +250,21 @@ def tile_sizes(problem: Problem) -> list[int]:
     """Outputs that a tile may have on each axis."""
     axes = window_axes(problem)
     strided = any(axis.s * axis.b > 1 for axis in axes)  # four take longer there than two
-    return [m for m in (2, 4)[: 2 - strided] if _extent(axes, m)[1] <= MOST_PRODUCTS]
+    return [m for m in (2, 4)[: 2 - strided] if _extent(axes, m).products <= MOST_PRODUCTS]
+
+
+# Tiles of four outputs take twice as long to compile, so they should be ahead by more than what
+# predictions are off by; in filter backprops they gain more than predicted.
+LARGER = 1.12
 
 
 @functools.lru_cache(maxsize=1024)
 def best(problem: Problem) -> tuple[float, int]:
     """The predicted seconds of the best tile size, and that size."""
-    return min((seconds(problem, m), m) for m in tile_sizes(problem))
+    costs = {m: seconds(problem, m) for m in tile_sizes(problem)}
+    margin = 1.0 if problem.leg == "filter_grad" else LARGER
+    m = min(costs, key=lambda m: costs[m] * (margin if m > 2 else 1.0))
+    return costs[m], m
 
 
 def choose_outputs(problem: Problem) -> int:
@@ -223,28 +273,25 @@ def choose_outputs(problem: Problem) -> int:
 
 def seconds(problem: Problem, m: int) -> float:
     axes = window_axes(problem)
-    tiles, (count, points, line) = tiles_of(axes, m), _extent(axes, m)
+    tiles, extent = tiles_of(axes, m), _extent(axes, m)
     inner, columns = channels(problem)
-    count *= problem.n
+    count, points = extent.tiles * problem.n, extent.products
     calls = -(-problem.n // _chunk(problem, m))
     of_x = _terms(tiles, "x", [t.step for t in tiles])
     of_y = _terms(tiles, "y", [t.outputs for t in tiles])
     of_w = _terms(tiles, "w", [axis.k for axis in axes])
     terms = count * (inner * of_x + columns * of_y) + inner * columns * of_w
-    total = _cost.fused(problem, terms)
+    total = _cost.transformed(problem, terms)
     total += _cost.moved(problem, 2 * points * (count * (inner + columns) + inner * columns))
     if problem.leg == "filter_grad":
         products = _cost.turned(problem, inner, count / calls, columns)
         total += _cost.moved(problem, 2 * (calls - 1) * math.prod(problem.out_shape))
     else:
         products = _cost.dot(problem, count / calls, inner, columns)
-    lines = points // line
-    filters = lines * math.prod(axis.k for axis in axes[1:]) * inner * columns
-    held = 3 * _alive(problem, m) * (inner * columns + count / calls * (inner + columns))
-    if problem.leg != "filter_grad":  # the filter's lines, one for each of the first axis's points
-        total += _cost.moved(problem, filters)
-        held += 4 * filters
-    total += _cost.fresh(held)
+    lines, line = extent.lines, extent.products_of_line
+    if problem.leg != "filter_grad":
+        total += _cost.moved(problem, lines * math.prod(a.k for a in axes[1:]) * inner * columns)
+    total += _cost.fresh(_held(problem, m, _chunk(problem, m), 1))
     compiled = 3 * (lines + line)
     return total + calls * points * products + _cost.kernels(compiled, calls * lines)
 
@@ -259,9 +306,8 @@ def _terms(tiles: Sequence[Tile], slot: str, sizes: Sequence[int]) -> int:
 
 def workspace(problem: Problem, platform: str) -> int:
     m = choose_outputs(problem)
-    count = _extent(window_axes(problem), m)[0]
-    tiled = _chunk(problem, m) * count * (problem.c + problem.f)
-    return _cost.widened(problem) + 4 * _alive(problem, m) * (tiled + problem.c * problem.f)
+    lines = 1 if together(problem, m) else _extent(window_axes(problem), m).lines
+    return _cost.widened(problem) + _held(problem, m, _chunk(problem, m), lines)
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
