@@ -2,6 +2,8 @@
 
     python benchmarks/cost_model/fit.py measurements.csv [--write report.md]
 
+with the jax that they were measured with: the code has constants for 0.10 and for later ones.
+
 A prediction is judged by what it is for: the time of the algorithm that it chooses, against that
 of the fastest one measured (regret) and against direct's. So the constants are fitted to the times
 first, and then moved a little where choices get better by it.

@@ -22,6 +22,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import (
+    TEMPORARIES,
     channels,
     chunk,
     in_chunks,
@@ -182,8 +183,9 @@ def together(problem: Problem, m: int) -> bool:
     """Whether a line's products are made where its operands are."""
     if problem.rank == 1 or 4 * problem.c * problem.f > LARGE:
         return problem.rank > 1
-    strided = any(axis.s > 1 for axis in window_axes(problem))  # no gain was seen there
-    return not strided and problem.n * _points(problem, m) > SPREAD
+    if problem.leg == "filter_grad" or any(axis.s > 1 for axis in window_axes(problem)):
+        return False  # no gain was seen there
+    return problem.n * _points(problem, m) > SPREAD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,10 +239,13 @@ def _points(problem: Problem, m: int) -> int:
 
 
 def _chunk(problem: Problem, m: int) -> int:
-    image = _held(problem, m, 1, 1) - _held(problem, m, 0, 1)
-    if not together(problem, m):
-        image = max(image, _points(problem, m))
-    return chunk(problem.n, image, MOST)
+    points = _points(problem, m)
+    if together(problem, m):
+        points //= _extent(window_axes(problem), m).lines
+    if problem.leg == "filter_grad":  # a sum of products needs their operands once more
+        return chunk(problem.n, points, TEMPORARIES)
+    lines = _held(problem, m, 1, 1) - _held(problem, m, 0, 1)
+    return chunk(problem.n, max(lines, points), MOST)
 
 
 MOST_PRODUCTS = 100  # matrix products of a tile: each is a kernel or three to compile
