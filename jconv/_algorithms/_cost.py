@@ -26,16 +26,16 @@ class Constants:
     """
 
     dot: float = 1.6e11  # operations of a matrix product with no short side
-    dot_rows: float = 2.18
+    dot_rows: float = 1.97
     dot_inner: float = 8
-    dot_columns: float = 5.53
-    dot_turned: float = 6  # its short side, where both operands are contracted on their rows
+    dot_columns: float = 5
+    dot_turned: float = 4.91  # its short side, where both operands are contracted on their rows
     conv: float = 1.96e11  # operations of XLA's convolution with many channels
     conv_inner: float = 38.3  # products to a window
-    conv_columns: float = 8.7
-    conv_outputs: float = 4.03  # of an image: few, where they are a filter's taps
+    conv_columns: float = 9.61
+    conv_outputs: float = 4.92  # of an image: few, where they are a filter's taps
     packed: float = 6.65e08  # elements of a filter rearranged by one thread
-    conv_alone: float = 0.675  # of what the threads lose in it that have no task
+    conv_alone: float = 0.611  # of what the threads lose in it that have no task
     conv_odd: float = 2.5e07  # windows over pixels that are no whole vectors
     conv_few: float = 2.21e08  # elements of such windows, for a filter backprop
     volume: float = 0.127  # on three axes, of the rate on fewer
@@ -45,8 +45,8 @@ class Constants:
     loops: float = 8.62e08  # operations where XLA has only a loop nest: other dtypes or ranks
     fused: float = 4e10  # terms of a fused sum of slices
     fused_pairs: float = 1.63e10  # the same where both factors are slices
-    transformed: float = 2.43e10  # terms of a Winograd tile's transforms
-    bandwidth: float = 2.6e10  # bytes
+    transformed: float = 2.97e10  # terms of a Winograd tile's transforms
+    bandwidth: float = 2.87e10  # bytes
     run: float = 2  # elements of a run of which copies take twice as long as of a long one
     fresh: float = 1.94e09  # bytes of temporaries beyond what the allocator keeps
     spectra: float = 1.69e09  # points of a Fourier transform, for each factor of two in its size
@@ -69,8 +69,8 @@ RUNS = 3e3  # over which a compilation should have paid
 # XLA of jaxlib 0.11 on has other convolutions: what is measured there is told by itself.
 NEWER = Constants(
     dot=1.55e11,
+    dot_rows=2.18,
     dot_inner=9,
-    dot_columns=5,
     dot_turned=5.43,
     conv=2.1e11,
     conv_inner=9.05,
