@@ -154,7 +154,7 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
 
 
 def _few(inner: float, columns: float) -> bool:
-    """Whether there are so few channels that XLA has another convolution."""
+    """Whether there are so few channels that XLA's convolution was not seen to lose by them."""
     return inner == 1 or max(inner, columns) <= SMALL
 
 
