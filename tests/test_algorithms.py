@@ -227,3 +227,15 @@ def test_the_stated_workspace_covers_sums_that_no_loop_halves():
     problem = problem.replace(leg="filter_grad")
     needed = program("taps", problem).lower(*draw(problem)).compile().memory_analysis()
     assert needed.temp_size_in_bytes <= BY_NAME["taps"].workspace(problem, "cpu")
+
+
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("leg", LEGS)
+@pytest.mark.parametrize("x", [(8, 14, 14, 64), (16, 56, 56, 64), (2, 7, 7, 512)])
+def test_the_stated_workspace_of_tiles_is_what_xla_sets_aside(leg, x, m, monkeypatch):
+    """Within a fifth: XLA's schedule decides how many lines are held at once."""
+    monkeypatch.setattr(winograd, "choose_outputs", lambda problem: m)
+    problem = jconv.plan(x, (3, 3, x[-1], x[-1]), platform="cpu").problem.replace(leg=leg)
+    shapes = [jax.ShapeDtypeStruct(problem.shape(s), "float32") for s in OPERANDS[leg]]
+    needed = program("winograd", problem).lower(*shapes).compile().memory_analysis()
+    assert needed.temp_size_in_bytes <= 1.2 * BY_NAME["winograd"].workspace(problem, "cpu")

@@ -118,6 +118,11 @@ def chunk(n: int, image: int, limit: int = TEMPORARIES) -> int:
     return -(-n // next(even, fewest))
 
 
+def parts(n: int, size: int, result: int) -> int:
+    """Bytes of a result in parts that wait to be joined, while the last chunk is at work."""
+    return result * max(n - size, 0) // n if 0 < result <= TEMPORARIES else 0
+
+
 def interleave(phases: list[jax.Array], dim: int) -> jax.Array:
     """Rows of the phases in turn, along one dimension.
 

@@ -59,7 +59,7 @@ class Constants:
 LONG = 100
 THREADS = 2  # of the machine that the constants are from
 SMALL = 16  # channels up to which there are few
-TASK, ASPECT, AREA, EFFORT = 64, 4, 1 << 16, 1 << 16  # of a task: see idle
+TASK, ASPECT, AREA, EFFORT = 64, 4, 1 << 16, 1 << 16  # of a task: see there
 VECTOR = 4  # elements that XLA's convolution packs at once
 COMPILE = 0.015  # seconds to compile a kernel
 COMPILE_AGAIN = 0.001  # and for each place that it is called in
@@ -102,6 +102,11 @@ def dot(problem: Problem, rows: float, inner: float, columns: float) -> float:
     c = CONSTANTS
     rate = c.dot * _share(rows, c.dot_rows) * _share(inner, c.dot_inner)
     return 2 * rows * inner * columns / (rate * _share(columns, c.dot_columns) * _width(problem))
+
+
+def batch(problem: Problem, count: float, rows: float, inner: float, columns: float) -> float:
+    """So many of them at once, up to jaxlib 0.10 one after another."""
+    return count * alone(rows, inner, columns) * dot(problem, rows, inner, columns)
 
 
 def turned(problem: Problem, rows: float, inner: float, columns: float) -> float:
@@ -166,26 +171,39 @@ def packed(elements: float) -> float:
 def idle(axes: Sequence[Axis], inner: float, columns: float) -> float:
     """How many times as long XLA's convolution takes for want of tasks for every thread.
 
-    Up to jaxlib 0.10 it is split by channels made and along the last axis only, into tasks of
-    at least 64 by 64 that grow until one takes some effort; where there is one, it runs alone.
+    Up to jaxlib 0.10 it is split by channels made and along the last axis only.
     """
-    if not FEW_TASKS or len(axes) != 2 or _few(inner, columns):
+    if len(axes) != 2 or _few(inner, columns):
         return 1.0
-    width = axes[-1].o
-    terms = min(inner * product([axis.k for axis in axes]), 1024)
-    least = min(width, TASK) * min(columns, TASK)
-    wide, deep = min(width, 16), min(columns, TASK)
+    return alone(axes[-1].o, inner * product([axis.k for axis in axes]), columns)
+
+
+def alone(rows: float, inner: float, columns: float) -> float:
+    """The same of a product of these sizes: where there is one task, it runs alone."""
+    if not FEW_TASKS:
+        return 1.0
+    wide, deep = task(rows, inner, columns)
+    tasks = math.ceil(rows / wide) * math.ceil(columns / deep)
+    times = THREADS * math.ceil(tasks / THREADS) * wide * deep / (rows * columns)
+    return 1 + CONSTANTS.conv_alone * max(0.0, times - 1)
+
+
+def task(rows: float, inner: float, columns: float) -> tuple[float, float]:
+    """Rows and columns of a task of XLA's products, up to jaxlib 0.10.
+
+    At least 64 by 64, they grow until a task takes some effort.
+    """
+    terms = min(inner, 1024)
+    least = min(rows, TASK) * min(columns, TASK)
+    wide, deep = min(rows, 16), min(columns, TASK)
     while wide * deep < least or ((wide + deep) * terms < EFFORT and wide * deep < AREA):
-        if (ASPECT * deep <= wide or wide >= width) and deep < columns:
+        if (ASPECT * deep <= wide or wide >= rows) and deep < columns:
             deep *= 2
-        elif (wide <= ASPECT * deep or deep >= columns) and wide < width:
+        elif (wide <= ASPECT * deep or deep >= columns) and wide < rows:
             wide *= 2
         else:
             break
-    wide, deep = min(wide, width), min(deep, columns)
-    tasks = math.ceil(width / wide) * math.ceil(columns / deep)
-    times = THREADS * math.ceil(tasks / THREADS) * wide * deep / (width * columns)
-    return 1 + CONSTANTS.conv_alone * max(0.0, times - 1)
+    return min(wide, rows), min(deep, columns)
 
 
 def spectra(problem: Problem, points: float, size: int) -> float:

@@ -1,43 +1,55 @@
-"""Winograd's transforms: sums of slices with a tile's coefficients, each behind a barrier."""
+"""Winograd's transforms, in two ways.
+
+Tiles of an operand overlap: their points are sums of slices, all points of a line one array.
+What is stacked already, a filter by taps or products by points, is multiplied by the tile's
+factor: a matrix product takes XLA nothing to compile, where sums took most of its time.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from jconv._algorithms._tiles import Matrix
+from jconv._algorithms._tiles import Matrix, Tile
 
 Arrays = list[jax.Array]
 
 
-def combine(rows: Sequence[jax.Array], coefficients: Sequence[float]) -> jax.Array:
-    """The sum of the rows with a coefficient other than 0: there is one."""
-    total: Any = None
-    for row, c in zip(rows, coefficients, strict=True):
-        if c == 0:
-            continue
-        if total is None:
-            total = row if c == 1 else row * c
-        elif c in (1, -1):
-            total = total + row if c == 1 else total - row
-        else:
-            total = total + row * c
-    return total
+class Sums:
+    """Sums of arrays of one shape, each coefficient spread out once for all of them."""
+
+    def __init__(self, like: jax.Array):
+        self.spread = functools.cache(lambda c: lax.full_like(like, c))
+
+    def __call__(self, rows: Sequence[jax.Array], coefficients: Sequence[float]) -> jax.Array:
+        """The sum of the rows with a coefficient other than 0: there is one."""
+        total: Any = None
+        for negative, at in sorted((c < 0, at) for at, c in enumerate(coefficients) if c != 0):
+            size = abs(coefficients[at])
+            term = rows[at] if size == 1 else rows[at] * self.spread(size)
+            if total is None:
+                total = -term if negative else term
+            else:
+                total = total - term if negative else total + term
+        return total
 
 
 def transform(arrays: Arrays, matrix: Matrix) -> Arrays:
-    """A combination of the arrays for each row of the matrix, behind a barrier.
+    """A combination of the arrays for each row of the matrix.
 
     The points p and -p differ in the sign of every other coefficient. Their rows share two
     halves of a sum, and their columns a sum and a difference, which is half as much to compile:
     whatever reads them fuses them in.
     """
-    columns = list(zip(*matrix, strict=True))
+    columns, combine = list(zip(*matrix, strict=True)), Sums(arrays[0])
     for i, j in _opposite(columns):
         a, b = arrays[i], arrays[j]
         arrays = [*arrays[:i], a + b, *arrays[i + 1 : j], a - b, *arrays[j + 1 :]]
@@ -48,9 +60,7 @@ def transform(arrays: Arrays, matrix: Matrix) -> Arrays:
     for i, j in _opposite(rows):
         same, other = (combine(arrays, half) for half in _halves(rows[i], rows[j]))
         made[i], made[j] = same + other, same - other
-    return lax.optimization_barrier(
-        [made[at] if at in made else combine(arrays, row) for at, row in enumerate(rows)]
-    )
+    return [made[at] if at in made else combine(arrays, row) for at, row in enumerate(rows)]
 
 
 def _opposite(vectors: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
@@ -80,40 +90,35 @@ def transform_tiles(x: jax.Array, dim: int, matrix: Matrix, step: int, count: in
     )
 
 
-def transform_line(x: jax.Array, matrices: Sequence[Matrix], steps, counts) -> Arrays:
-    """x (M, i..., C), each i cut into tiles: a (tiles, C) matrix for each point."""
+def transform_lead(x: jax.Array, tiles: Sequence[Tile], counts: Sequence[int], slot: str) -> Arrays:
+    """x (N, i..., C) along all axes but the last: an array for each point."""
     arrays = [x]
-    for dim, each in enumerate(zip(matrices, steps, counts, strict=True), start=1):
-        arrays = [point for a in arrays for point in transform_tiles(a, dim, *each)]
-    return [a.reshape(-1, a.shape[-1]) for a in arrays]
-
-
-def taps_of(w: jax.Array, flip: bool) -> Arrays:
-    taps = [w[i] for i in range(w.shape[0])]
-    return taps[::-1] if flip else taps
-
-
-def transform_filter(w: jax.Array, matrices: Sequence[Matrix], flip: bool) -> Arrays:
-    """w (k..., ., .): a matrix for each point."""
-    arrays = [w]
-    for matrix in matrices:
-        arrays = [point for a in arrays for point in transform(taps_of(a, flip), matrix)]
+    for dim, (t, count) in enumerate(zip(tiles[:-1], counts, strict=False), start=1):
+        step = t.step if slot == "x" else t.outputs
+        each = (dim, getattr(t, slot), step, count)
+        arrays = [point for a in arrays for point in transform_tiles(a, *each)]
     return arrays
 
 
-def transform_back(points: Arrays, matrices: Sequence[Matrix]) -> Arrays:
-    """Points of all axes to outputs of all axes, the last axis fastest in both."""
-    arrays = points
-    for at in reversed(range(len(matrices))):
-        matrix = matrices[at]
-        after = math.prod(len(m[0]) for m in matrices[at + 1 :])
-        columns = tuple(zip(*matrix, strict=True))
+def transform_line(x: jax.Array, matrix: Matrix, step: int, count: int) -> jax.Array:
+    """x (M, i, C) along its only axis: all points as one array (points, tiles, C)."""
+    points = transform_tiles(x, 1, matrix, step, count)
+    # A join along a new leading dimension fuses with the sums that it joins.
+    return lax.concatenate([a.reshape(1, -1, a.shape[-1]) for a in points], 0)
+
+
+def transform_back(lines: Arrays, tiles: Sequence[Tile], slot: str) -> Arrays:
+    """Points of some axes to outputs (or taps) of these axes, the last fastest in both."""
+    arrays = lines
+    for at in reversed(range(len(tiles))):
+        columns = tuple(zip(*getattr(tiles[at], slot), strict=True))
+        after = math.prod(len(getattr(t, slot)[0]) for t in tiles[at + 1 :])
+        points = len(columns[0])
         made = [
             transform(
-                [arrays[(before * len(matrix) + p) * after + later] for p in range(len(matrix))],
-                columns,
+                [arrays[(before * points + p) * after + later] for p in range(points)], columns
             )
-            for before in range(len(arrays) // (len(matrix) * after))
+            for before in range(len(arrays) // (points * after))
             for later in range(after)
         ]
         arrays = [
@@ -125,19 +130,39 @@ def transform_back(points: Arrays, matrices: Sequence[Matrix]) -> Arrays:
     return arrays
 
 
-def interleave(arrays: Arrays, n: int, counts, sizes) -> jax.Array:
-    """Outputs of each tile, one (tiles, F) array a position, as (N, o..., F).
+def of_all(matrices: Sequence[Any]) -> np.ndarray:
+    """Factors of several axes as one of them all, the last axis fastest."""
+    return functools.reduce(np.kron, [np.asarray(m, np.float32) for m in matrices])
+
+
+def multiply(matrix: Any, arrays: jax.Array) -> jax.Array:
+    """The matrix times the leading dimension."""
+    made = lax.dot_general(
+        jnp.asarray(matrix),
+        arrays.reshape(arrays.shape[0], -1),
+        (((1,), (0,)), ((), ())),
+        precision=lax.Precision.HIGHEST,
+    )
+    return made.reshape(-1, *arrays.shape[1:])
+
+
+def interleave_line(outputs: jax.Array, count: int) -> jax.Array:
+    """(outputs of a tile, tiles, F), `count` tiles to a line, as (lines, count * outputs * F)."""
+    size, _, width = outputs.shape
+    return (
+        outputs.reshape(size, -1, count, width)
+        .transpose(1, 2, 0, 3)
+        .reshape(-1, count * size * width)
+    )
+
+
+def interleave(lines: Arrays, n: int, counts: Sequence[int], sizes: Sequence[int]) -> jax.Array:
+    """Lines for each output of the tiles on the other axes, as those of the whole.
 
     Joined along the last dimension, where a join copies whole runs of memory, axis by axis.
     """
-    width = arrays[0].shape[-1]
     for at in reversed(range(len(sizes))):
-        size = sizes[at]
-        lead = n * math.prod(counts[: at + 1])
-        arrays = [a.reshape(lead, -1) for a in arrays]
-        arrays = [
-            lax.concatenate(arrays[i : i + size], 1) if size > 1 else arrays[i]
-            for i in range(0, len(arrays), size)
-        ]
-    spatial = [count * size for count, size in zip(counts, sizes, strict=True)]
-    return arrays[0].reshape(n, *spatial, width)
+        lines = [a.reshape(n * math.prod(counts[: at + 1]), -1) for a in lines]
+        groups = [lines[i : i + sizes[at]] for i in range(0, len(lines), sizes[at])]
+        lines = [lax.concatenate(group, 1) for group in groups]
+    return lines[0]

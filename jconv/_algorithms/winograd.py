@@ -1,11 +1,11 @@
 """winograd: stride-1 and strided convolutions by tiles, with fewer products than the definition.
 
-Both operands of a tile are transformed, one dot over the channels is made at each point, and
-the results are transformed back (`_tiles` derives the transforms). Every transform is a sum of
-slices and stands behind a barrier: fused into its readers it would be computed again for each.
+Both operands of a tile are transformed, one product over the channels is made at each point, and
+the results are transformed back (`_tiles` derives the transforms, `_transforms` makes them).
 
-The points of the first axis are lines, and every line goes through the same transforms along
-the other axes: these are kept apart as computations of their own, compiled once for all lines.
+The points of all axes but the last are lines, and every line goes through the same transforms
+along that one: these are kept apart as computations of their own, compiled once for all lines.
+Filters, and what becomes of a line, are transformed by products of matrices instead.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any
 
 import jax
@@ -27,21 +28,21 @@ from jconv._algorithms._arrange import (
     chunk,
     in_chunks,
     may_transform,
+    parts,
     precision,
     widen,
     window_axes,
 )
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._algorithms._tiles import Matrix, Tile, tile
+from jconv._algorithms._tiles import Tile, tile
 from jconv._algorithms._transforms import (
-    Arrays,
     interleave,
-    taps_of,
-    transform,
+    interleave_line,
+    multiply,
+    of_all,
     transform_back,
-    transform_filter,
+    transform_lead,
     transform_line,
-    transform_tiles,
 )
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
@@ -66,35 +67,31 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
     axes = window_axes(problem)
     tiles = tiles_of(axes, m)
     counts, lows, rows = _geometry(axes, tiles)
-    first, *rest = tiles
+    *lead, last = tiles
     flip = problem.leg == "input_grad"
-    contracted = 1 if flip else 0  # the filter stays as it lies: a transposed copy would cost more
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
-    filters = transform(taps_of(w, flip), first.w)
+    # The filter stays as it lies: a transposed copy would cost more.
+    sides = (((2,), (2 if flip else 1,)), ((0,), (0,)))
+    taps = w.reshape(-1, *w.shape[-2:])
+    factors = [of_all([*([row] for row in each), last.w]) for each in product(*(t.w for t in lead))]
+    factors = [jnp.asarray(factor[:, ::-1] if flip else factor) for factor in factors]
+
+    def of_x(x: jax.Array) -> jax.Array:
+        return transform_line(x, last.x, last.step, counts[-1])
+
+    def outputs(v: jax.Array, factor: jax.Array, taps: jax.Array) -> jax.Array:
+        products = lax.dot_general(v, multiply(factor, taps), sides, **options)
+        return multiply(of_all([last.y]).T, products)
+
+    line = _line(problem, m, outputs, of_x)
 
     def run(x: jax.Array) -> jax.Array:
         n = x.shape[0]
-        for dim, (low, size) in enumerate(zip(lows, rows, strict=True), start=1):
-            x = resize(x, dim, low, size)
-        x = lax.optimization_barrier(x)
-        lines = transform_tiles(x, 1, first.x, first.step, counts[0])
-        line = _line(
-            problem,
-            m,
-            lambda x: transform_line(x, [t.x for t in rest], [t.step for t in rest], counts[1:]),
-            lambda w: transform_filter(w, [t.w for t in rest], flip),
-            lambda v, u: lax.dot_general(v, u, (((1,), (contracted,)), ((), ())), **options),
-            lambda points: interleave(
-                transform_back(points, [t.y for t in rest]),
-                n * counts[0],
-                counts[1:],
-                [t.outputs for t in rest],
-            ),
-        )
-        made = [line(flat(x), w) for x, w in zip(lines, filters, strict=True)]
-        outputs = [y.reshape(n * counts[0], -1) for y in back_along(made, first.y)]
-        y = interleave(outputs, n, counts[:1], [first.outputs])
-        y = y.reshape(n, -1, *made[0].shape[1:])
+        lines = transform_lead(_padded(x, lows, rows), tiles, counts, "x")
+        lines = [line(flat(v), factor, taps) for v, factor in zip(lines, factors, strict=True)]
+        lines = [interleave_line(y, counts[-1]) for y in transform_back(lines, lead, "y")]
+        y = interleave(lines, n, counts, [t.outputs for t in lead])
+        y = y.reshape(n, *(c * t.outputs for c, t in zip(counts, tiles, strict=True)), -1)
         return lax.slice(y, [0] * y.ndim, [n, *(axis.o for axis in axes), y.shape[-1]])
 
     return in_chunks(run, (x,), _chunk(problem, m))
@@ -104,69 +101,64 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Ar
     axes = problem.axes
     tiles = tiles_of(axes, m)
     counts, lows, rows = _geometry(axes, tiles)
-    first, *rest = tiles
+    *lead, last = tiles
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
 
-    def stacked(points: Arrays) -> jax.Array:
-        taps = jnp.stack(transform_back(points, [t.w for t in rest]))
-        return taps.reshape(*(len(t.w[0]) for t in rest), *points[0].shape)
+    def of_x(x: jax.Array) -> jax.Array:
+        return transform_line(x, last.x, last.step, counts[-1])
 
-    line = _line(
-        problem,
-        m,
-        lambda x: transform_line(x, [t.x for t in rest], [t.step for t in rest], counts[1:]),
-        lambda g: transform_line(g, [t.y for t in rest], [t.outputs for t in rest], counts[1:]),
-        lambda v, h: lax.dot_general(v, h, (((0,), (0,)), ((), ())), **options),
-        stacked,
-    )
+    def of_g(g: jax.Array) -> jax.Array:
+        return transform_line(g, last.y, last.outputs, counts[-1])
+
+    def taps(v: jax.Array, h: jax.Array) -> jax.Array:
+        products = lax.dot_general(v, h, (((1,), (1,)), ((0,), (0,))), **options)
+        return multiply(of_all([last.w]).T, products)
+
+    line = _line(problem, m, taps, of_x, of_g)
 
     def run(x: jax.Array, g: jax.Array) -> jax.Array:
-        for dim, (low, size, count, t) in enumerate(
-            zip(lows, rows, counts, tiles, strict=True), start=1
-        ):
-            x = resize(x, dim, low, size)
-            g = resize(g, dim, 0, count * t.outputs)
-        x, g = lax.optimization_barrier((x, g))
-        xs = transform_tiles(x, 1, first.x, first.step, counts[0])
-        gs = transform_tiles(g, 1, first.y, first.outputs, counts[0])
-        made = [line(flat(x), flat(g)) for x, g in zip(xs, gs, strict=True)]
-        return jnp.stack(back_along(made, first.w))
+        made = [count * t.outputs for count, t in zip(counts, tiles, strict=True)]
+        xs = transform_lead(_padded(x, lows, rows), tiles, counts, "x")
+        gs = transform_lead(_padded(g, [0] * len(made), made), tiles, counts, "y")
+        lines = [line(flat(x), flat(g)) for x, g in zip(xs, gs, strict=True)]
+        w = lax.concatenate(transform_back(lines, lead, "w"), 0)
+        return w.reshape(*(axis.k for axis in axes), *w.shape[1:])
 
     return in_chunks(run, (x, g), _chunk(problem, m), total=True)
 
 
+def _padded(x: jax.Array, lows: Sequence[int], rows: Sequence[int]) -> jax.Array:
+    for dim, (low, size) in enumerate(zip(lows, rows, strict=True), start=1):
+        x = resize(x, dim, low, size)
+    return lax.optimization_barrier(x)
+
+
 def flat(line: jax.Array) -> jax.Array:
-    """Batch and tiles of the first axis as one dimension."""
-    return line.reshape(-1, *line.shape[2:])
-
-
-def back_along(points: Arrays, matrix: Matrix) -> Arrays:
-    return transform_back(lax.optimization_barrier(points), [matrix])
+    """Batch and tiles of the other axes as one dimension."""
+    return line.reshape(-1, *line.shape[-2:])
 
 
 def _line(
     problem: Problem,
     m: int,
-    of_a: Callable[[jax.Array], Arrays],
-    of_b: Callable[[jax.Array], Arrays],
-    product: Callable[[jax.Array, jax.Array], jax.Array],
-    back: Callable[[Arrays], jax.Array],
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """What becomes of two lines: transformed, multiplied point by point, brought back.
+    multiplied: Callable[..., jax.Array],
+    *stages: Callable[[jax.Array], jax.Array],
+) -> Callable[..., jax.Array]:
+    """What becomes of a line: operands transformed by their stages, then multiplied.
 
     Products are left outside of the computations kept apart, where those of several lines can
     run side by side; unless their operands are large, which had better be used while in cache.
     """
 
-    def line(a: jax.Array, b: jax.Array) -> jax.Array:
-        pairs = zip(of_a(a), of_b(b), strict=True)
-        return back(lax.optimization_barrier([product(*pair) for pair in pairs]))
+    def line(*operands: jax.Array) -> jax.Array:
+        made = [stage(a) for stage, a in zip(stages, operands, strict=False)]
+        return multiplied(*made, *operands[len(stages) :])
 
     if problem.rank == 1:
         return line
     if together(problem, m):
         return _apart(line)
-    of_a, of_b, back = _apart(of_a), _apart(of_b), _apart(back)
+    stages = tuple(map(_apart, stages))
     return line
 
 
@@ -208,13 +200,13 @@ def _extent(axes: tuple[Axis, ...], m: int) -> Extent:
     tiles = tiles_of(axes, m)
     counts, _, rows = _geometry(axes, tiles)
     made = [count * t.outputs for count, t in zip(counts, tiles, strict=True)]
-    lines = tiles[0].products
+    lines = math.prod(t.products for t in tiles[:-1])
     return Extent(
         tiles=math.prod(counts),
         lines=lines,
-        products=math.prod(t.products for t in tiles),
-        lines_of_x=lines * counts[0] * math.prod(rows[1:]),
-        lines_of_y=lines * counts[0] * math.prod(made[1:]),
+        products=lines * tiles[-1].products,
+        lines_of_x=lines * math.prod(counts[:-1]) * rows[-1],
+        lines_of_y=lines * math.prod(counts[:-1]) * made[-1],
     )
 
 
@@ -224,12 +216,15 @@ def _held(problem: Problem, m: int, images: int, lines_of_points: int) -> int:
     extent = _extent(axes, m)
     inner, columns = channels(problem)
     of_x, of_y = extent.lines_of_x * inner, extent.lines_of_y * columns
-    # Lines of a result take the place of those of x; a filter backprop has both as operands.
-    lines = of_x + of_y if problem.leg == "filter_grad" else max(of_x, of_y)
     points = lines_of_points * extent.products_of_line
+    if problem.leg == "filter_grad":
+        lines = of_x + of_y
+        filters = points + extent.lines * axes[-1].k
+    else:  # lines of the result take the place of those of x, but for the one that is made
+        lines = max(of_x, of_y) + of_y // extent.lines
+        filters = points
     lines += points * extent.tiles * (inner + columns)
-    of_w = extent.lines * math.prod(axis.k for axis in axes[1:]) + points
-    return 4 * (images * lines + of_w * inner * columns)
+    return 4 * (images * lines + filters * inner * columns)
 
 
 def _points(problem: Problem, m: int) -> int:
@@ -248,7 +243,7 @@ def _chunk(problem: Problem, m: int) -> int:
     return chunk(problem.n, max(lines, points), MOST)
 
 
-MOST_PRODUCTS = 100  # matrix products of a tile: each is a kernel or three to compile
+MOST_PRODUCTS = 100  # matrix products of a tile: each takes its sums of slices to compile
 
 
 def tile_sizes(problem: Problem) -> list[int]:
@@ -289,16 +284,14 @@ def seconds(problem: Problem, m: int) -> float:
     total = _cost.transformed(problem, terms)
     total += _cost.moved(problem, 2 * points * (count * (inner + columns) + inner * columns))
     if problem.leg == "filter_grad":
-        products = _cost.turned(problem, inner, count / calls, columns)
+        products = points * _cost.turned(problem, inner, count / calls, columns)
         total += _cost.moved(problem, 2 * (calls - 1) * math.prod(problem.out_shape))
     else:
-        products = _cost.dot(problem, count / calls, inner, columns)
+        products = _cost.batch(problem, points, count / calls, inner, columns)
     lines, line = extent.lines, extent.products_of_line
-    if problem.leg != "filter_grad":
-        total += _cost.moved(problem, lines * math.prod(a.k for a in axes[1:]) * inner * columns)
     total += _cost.fresh(_held(problem, m, _chunk(problem, m), 1))
-    compiled = 3 * (lines + line)
-    return total + calls * points * products + _cost.kernels(compiled, calls * lines)
+    compiled = 1.5 * (lines + line)
+    return total + calls * products + _cost.kernels(compiled, calls * lines)
 
 
 def _terms(tiles: Sequence[Tile], slot: str, sizes: Sequence[int]) -> int:
@@ -312,7 +305,11 @@ def _terms(tiles: Sequence[Tile], slot: str, sizes: Sequence[int]) -> int:
 def workspace(problem: Problem, platform: str) -> int:
     m = choose_outputs(problem)
     lines = 1 if together(problem, m) else _extent(window_axes(problem), m).lines
-    return _cost.widened(problem) + _held(problem, m, _chunk(problem, m), lines)
+    size = _chunk(problem, m)
+    held = _held(problem, m, size, lines)
+    if problem.leg != "filter_grad":
+        held += parts(problem.n, size, 4 * math.prod(problem.out_shape))
+    return _cost.widened(problem) + held
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
