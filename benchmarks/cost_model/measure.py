@@ -1,11 +1,14 @@
 """Time every algorithm on a spread of shapes: what the cost model's constants are fitted to.
 
     python benchmarks/cost_model/measure.py measurements.csv [--earlier FILE] [--family NAME]
+    python benchmarks/cost_model/measure.py new.csv --earlier FILE --only NAME [--anew]
 
 Each row is one algorithm on one leg of one shape: the median of interleaved rounds, in seconds,
 and the time that compiling it took. Every result is compared with direct's first. A second run
 beside an earlier one keeps the lower of both times: threads that share a core, or pages that the
-allocator gave back, make whole runs of a candidate slow.
+allocator gave back, make whole runs of a candidate slow. An algorithm that was rewritten is timed
+with --only, beside direct: as a multiple of direct's time now, of its earlier time; with --anew its
+own earlier times are forgotten.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import numpy as np
 from shapes import SHAPES
 
 import jconv
-from jconv._algorithms import REGISTRY, fft, winograd
+from jconv._algorithms import BY_NAME, REGISTRY, fft, winograd
 from jconv._algorithms.winograd import tile_sizes as sizes
 from jconv._bench.machine import settle_allocator
 from jconv._bench.match import WARM
@@ -39,10 +42,12 @@ KEYS = ("name", "leg", "algorithm")
 FIELDS = ("family", *KEYS, "seconds", "compile_seconds")
 
 
-def candidates(problem: Problem):
+def candidates(problem: Problem, only: str | None):
     """(label, problem) for every algorithm that supports the leg, and that may be chosen."""
     small = math.prod(axis.k for axis in problem.axes) < fft.WINDOW
     for algorithm in REGISTRY:
+        if only is not None and algorithm.name not in ("direct", only):
+            continue
         if algorithm.supports(problem, "cpu") is None and not (algorithm.name == "fft" and small):
             yield algorithm.name, problem.replace(policy=algorithm.name)
 
@@ -53,12 +58,12 @@ def compiled(problem: Problem, operands):
     return run, time.perf_counter() - start
 
 
-def measure(problem: Problem):
+def measure(problem: Problem, only: str | None):
     rng = np.random.default_rng(0)
     shapes = [problem.shape(slot) for slot in OPERANDS[problem.leg]]
     operands = [jnp.asarray(rng.standard_normal(s), "float32") for s in shapes]
     runs, compiles, expected = {}, {}, None
-    for label, each in candidates(problem):
+    for label, each in candidates(problem, only):
         if label == "winograd":
             for m in sizes(problem):
                 winograd.choose_outputs = lambda problem, m=m: m
@@ -77,9 +82,28 @@ def measure(problem: Problem):
     return {label: (statistics.median(values), compiles[label]) for label, values in times.items()}
 
 
-def earlier(path: str) -> dict[tuple[str, ...], float]:
+def earlier(path: str) -> dict[tuple[str, ...], dict[str, str]]:
     with open(path, newline="") as file:
-        return {tuple(row[k] for k in KEYS): float(row["seconds"]) for row in csv.DictReader(file)}
+        return {tuple(row[k] for k in KEYS): row for row in csv.DictReader(file)}
+
+
+def timed(name: str, leg: str, problem: Problem, before, only: str | None, anew: bool):
+    """The rows of one leg: (label, seconds, seconds to compile)."""
+    kept = {label: row for (*key, label), row in before.items() if key == [name, leg]}
+    if only is None:
+        results, scale = measure(problem, None), 1.0
+    elif BY_NAME[only].supports(problem, "cpu") is None:
+        results = measure(problem, only)
+        scale = float(kept["direct"]["seconds"]) / results.pop("direct")[0]
+    else:
+        results, scale = {}, 1.0
+    others = [] if only is None else [label for label in kept if label not in results]
+    for label in [*results, *others]:
+        times = [results[label][0] * scale] if label in results else []
+        if label in kept and not (anew and label in results):
+            times.append(float(kept[label]["seconds"]))
+        compiling = results[label][1] if label in results else float(kept[label]["compile_seconds"])
+        yield label, min(times), compiling
 
 
 def main() -> None:
@@ -87,7 +111,11 @@ def main() -> None:
     parser.add_argument("measurements", help="the CSV file to write")
     parser.add_argument("--earlier", help="the CSV file of an earlier run")
     parser.add_argument("--family", help="one family of shapes alone")
+    parser.add_argument("--only", help="one algorithm alone, beside direct")
+    parser.add_argument("--anew", action="store_true", help="forget its earlier times")
     arguments = parser.parse_args()
+    if arguments.only and not arguments.earlier:
+        parser.error("--only takes direct's time and what is not timed from --earlier")
     settle_allocator()
     before = earlier(arguments.earlier) if arguments.earlier else {}
     shapes = [shape for shape in SHAPES if arguments.family in (None, shape[0])]
@@ -97,9 +125,9 @@ def main() -> None:
         for at, (family, name, x, w, keywords) in enumerate(shapes):
             problem = jconv.plan(x, w, platform="cpu", **keywords).problem
             for leg in LEGS:
-                results = measure(problem.replace(leg=leg))
-                for label, (seconds, compiling) in results.items():
-                    seconds = min(seconds, before.get((name, leg, label), seconds))
+                each = problem.replace(leg=leg)
+                for label, *times in timed(name, leg, each, before, arguments.only, arguments.anew):
+                    seconds, compiling = times
                     writer.writerow(
                         [family, name, leg, label, f"{seconds:.3e}", f"{compiling:.2f}"]
                     )
