@@ -59,7 +59,7 @@ class Constants:
 LONG = 100
 THREADS = 2  # of the machine that the constants are from
 SMALL = 16  # channels up to which there are few
-TASK, ASPECT, AREA, EFFORT = 64, 4, 1 << 16, 1 << 16  # of a task: see there
+TASK, ASPECT, AREA, EFFORT = 64, 4, 1 << 16, 1 << 16  # see task
 VECTOR = 4  # elements that XLA's convolution packs at once
 COMPILE = 0.015  # seconds to compile a kernel
 COMPILE_AGAIN = 0.001  # and for each place that it is called in
