@@ -44,8 +44,13 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array) -> jax.Array:
     axes, f = window_axes(problem), problem.f
     if problem.leg == "conv":
         return _sum(_repeat(x, f), w[..., 0, :], axes)
-    y = _sum(x, lax.rev(w[..., 0, :], range(problem.rank)), axes)
-    return y if f == 1 else y.reshape(*y.shape[:-1], problem.groups, f).sum(-1)
+    w = lax.rev(w[..., 0, :], range(problem.rank))
+    if f == 1:
+        return _sum(x, w, axes)
+    # The filters of a group are added up as whole arrays: along the last dimension it is slow.
+    parts = [[a[..., at::f] for a in (x, w)] for at in range(f)]
+    sums = [_sum(*part, axes) for part in lax.optimization_barrier(parts)]
+    return sum(sums[1:], sums[0])
 
 
 def _repeat(x: jax.Array, f: int) -> jax.Array:
