@@ -20,19 +20,21 @@ from jconv._algorithms import _cost
 from jconv._algorithms._arrange import (
     chunk,
     in_chunks,
-    interleave,
     precision,
     rows_read,
     widen,
 )
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._rows import add_up, gather, resize_all, scatter, tap_of, windows
 from jconv._algorithms._window import resize
-from jconv._geometry import Axis, product
+from jconv._geometry import product
 from jconv._jax import FEW_TASKS
 from jconv._problem import Problem, itemsize
 
 Options = dict
 
+TURNED = 192  # channels from which on pixels turned over make a quicker product, copy included
+COPIED = (16 if FEW_TASKS else 26) << 20  # bytes of them, at most
 PLANES = 8  # input channels up to which a filter backprop copies rows of pixels, not of channels
 
 
@@ -46,15 +48,8 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
 # --- one tap: pixels as rows ------------------------------------------------------------------
 
 
-def _pixels(x: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
-    """The pixels that a kernel of one tap reads, as a matrix."""
-    for dim, axis in enumerate(axes, start=1):
-        x = _tap(resize(x, dim, axis.p0, rows_read(axis)), dim, 0, axis)
-    return x.reshape(-1, x.shape[-1])
-
-
 def _pointwise_conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax.Array:
-    rows = _pixels(x, problem.axes)
+    rows = gather(x, problem.axes)
     y = lax.dot_general(rows, w.reshape(w.shape[-2:]), (((1,), (0,)), ((), ())), **options)
     return y.reshape(problem.out_shape)
 
@@ -73,8 +68,16 @@ def _pointwise_input_grad(
 def _pointwise_filter_grad(
     problem: Problem, x: jax.Array, g: jax.Array, options: Options
 ) -> jax.Array:
-    rows = _pixels(x, problem.axes)
-    w = lax.dot_general(rows, g.reshape(-1, g.shape[-1]), (((0,), (0,)), ((), ())), **options)
+    columns = g.reshape(-1, g.shape[-1])
+    if turned_over(problem):
+        x = resize_all(x, problem.axes)
+        # Not the transpose of a matrix, which XLA would make a part of the product again.
+        x = x.reshape(x.shape[0] if x.shape[0] > 1 else x.shape[1], -1, problem.c)
+        rows = jnp.moveaxis(x, -1, 0).reshape(problem.c, -1)
+        w = lax.dot_general(rows, columns, (((1,), (0,)), ((), ())), **options)
+    else:
+        rows = gather(x, problem.axes)
+        w = lax.dot_general(rows, columns, (((0,), (0,)), ((), ())), **options)
     return w.reshape(problem.out_shape)
 
 
@@ -142,16 +145,14 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options)
     f = g.shape[-1]
 
     def one(x: jax.Array, g: jax.Array) -> jax.Array:
-        for dim, axis in enumerate(problem.axes, start=1):
-            x = resize(x, dim, axis.p0, rows_read(axis))
-        x = lax.optimization_barrier(x)
+        x = lax.optimization_barrier(resize_all(x, problem.axes))
         side = windows(x, problem.rank, last)
         matrix = g.reshape(-1, f)
         products = []
         for taps in itertools.product(*(range(axis.k) for axis in outer)):
             rows = side
             for dim, (tap, axis) in enumerate(zip(taps, outer, strict=True), start=1):
-                rows = _tap(rows, dim, tap, axis)
+                rows = tap_of(rows, dim, tap, axis)
             rows = rows.reshape(matrix.shape[0], -1)
             # This way round a product of two operands contracted on their rows is faster.
             products.append(lax.dot_general(matrix, rows, (((0,), (0,)), ((), ())), **options))
@@ -181,7 +182,7 @@ def _filter_grad_by_planes(
         planes = lax.optimization_barrier(jnp.stack(taps))
         for dim in reversed(range(len(outer))):
             at, axis = planes.ndim - rank + dim, outer[dim]
-            taps = [_tap(planes, at, k, axis) for k in range(axis.k)]
+            taps = [tap_of(planes, at, k, axis) for k in range(axis.k)]
             planes = lax.optimization_barrier(jnp.stack(taps))
         rows = planes.reshape(-1, g.size // f)
         return lax.dot_general(rows, g.reshape(-1, f), (((1,), (0,)), ((), ())), **options)
@@ -193,80 +194,27 @@ def _filter_grad_by_planes(
 _LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}
 
 
-# --- windows as rows, and back --------------------------------------------------------------
-
-
-def _tap(x: jax.Array, dim: int, tap: int, axis: Axis) -> jax.Array:
-    start = tap * axis.d
-    return lax.slice_in_dim(x, start, start + axis.s * (axis.o - 1) + 1, axis.s, axis=dim)
-
-
-def windows(x: jax.Array, dim: int, axis: Axis) -> jax.Array:
-    """One axis of x as its windows, their taps laid side by side before the channels."""
-    if axis.k == 1:
-        return _tap(x, dim, 0, axis)
-    if axis.d == 1 and axis.s == axis.k:
-        # The windows lie end to end: a reshape, then the taps move behind the other axes.
-        shape = (*x.shape[:dim], axis.o, axis.k, *x.shape[dim + 1 :])
-        return _flatten_last(jnp.moveaxis(x.reshape(shape), dim + 1, -2))
-    taps = [_tap(x, dim, tap, axis) for tap in range(axis.k)]
-    return lax.optimization_barrier(lax.concatenate(taps, x.ndim - 1))
-
-
-def _flatten_last(x: jax.Array) -> jax.Array:
-    return x.reshape(*x.shape[:-2], -1)
-
-
-def gather(x: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
-    """x (N, i..., C) as a matrix with a row (k..., C) for each window."""
-    for dim, axis in enumerate(axes, start=1):
-        x = resize(x, dim, axis.p0, rows_read(axis))
-    # The last axis first, so that its taps end up fastest.
-    for dim in reversed(range(1, len(axes) + 1)):
-        x = windows(x, dim, axes[dim - 1])
-    return x.reshape(-1, x.shape[-1])
-
-
-def scatter(rows: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
-    """Rows (N, o..., k..., C) added up to x (N, i..., C): the transpose of gather."""
-    rank = len(axes)
-    for dim, axis in enumerate(axes, start=1):
-        rows = add_up(rows, rank + 1, dim, axis)
-    return rows
-
-
-def add_up(rows: jax.Array, taps: int, dim: int, axis: Axis) -> jax.Array:
-    """Put product (o, k) of one axis, `dim` and `taps`, at row s*o + d*k - p0 of x.
-
-    Rows of one residue modulo s are sums of shifted taps; the residues interleave.
-    """
-    s, d, o = axis.s, axis.d, axis.o
-    if s == axis.k and d == 1 and taps == dim + 1:  # they lie as they are to lie
-        shape = (*rows.shape[:dim], o * s, *rows.shape[taps + 1 :])
-        return resize(rows.reshape(shape), dim, -axis.p0, axis.i)
-    shifts = [divmod(d * k, s) for k in range(axis.k)]
-    furthest = max(q for q, _ in shifts)
-    tap_of = lambda k: lax.index_in_dim(rows, k, taps, keepdims=False)  # noqa: E731
-    at = dim - (taps < dim)
-    phases = []
-    for residue in range(s):
-        terms = [
-            resize(tap_of(k), at, q, o + furthest)
-            for k, (q, r) in enumerate(shifts)
-            if r == residue
-        ]
-        phases.append(sum(terms[1:], terms[0]) if terms else None)
-    like = next(phase for phase in phases if phase is not None)
-    phases = [jnp.zeros_like(like) if phase is None else phase for phase in phases]
-    x = interleave(phases, at) if s > 1 else phases[0]
-    return resize(lax.optimization_barrier(x), at, -axis.p0, axis.i)
-
-
 # --- the record -----------------------------------------------------------------------------
 
 
 def pointwise(problem: Problem) -> bool:
     return all(axis.k == 1 for axis in problem.axes)
+
+
+def turned_over(problem: Problem) -> bool:
+    """Whether the filter backprop of one tap turns its pixels over.
+
+    A product contracted on its operands' rows is slow where the first of them has many columns.
+    """
+    strided = any(axis.s > 1 for axis in problem.axes)  # which is a copy by itself
+    if problem.leg != "filter_grad" or not pointwise(problem) or strided or problem.c < TURNED:
+        return False
+    return problem.n * _pixels(problem) * itemsize(problem.wide_dtype) <= COPIED
+
+
+def _pixels(problem: Problem) -> int:
+    """Elements of an image that one tap reads."""
+    return math.prod(axis.o for axis in problem.axes) * problem.c
 
 
 def disjoint(problem: Problem) -> bool:
@@ -309,7 +257,7 @@ def supports(problem: Problem, platform: str) -> str | None:
 def _gathered(problem: Problem) -> float:
     """Elements that the windows of one image hold."""
     if pointwise(problem) and all(axis.s == 1 for axis in problem.axes):
-        return 0
+        return _pixels(problem) if turned_over(problem) else 0
     taps = [axis.k for axis in problem.axes]
     kept = taps[-1:] if problem.leg == "filter_grad" and not by_planes(problem) else taps
     return product([axis.o for axis in problem.axes]) * math.prod(kept) * problem.c
@@ -338,7 +286,7 @@ def cost(problem: Problem, planner: Planner) -> float:
         if problem.leg == "conv" or (problem.leg == "filter_grad" and not by_planes(problem)):
             total += _cost.packed(product(problem.shape("w")))  # the filter turned over
     copies = 1 if pointwise(problem) else 3
-    held = 2 * _gathered(problem) * images(problem)
+    held = (1 if pointwise(problem) else 2) * _gathered(problem) * images(problem)
     total += _cost.fresh(held * itemsize(problem.wide_dtype))
     if problem.leg == "conv":
         multiply = _cost.dot(problem, windows / calls, taps * problem.c, problem.f)
@@ -355,6 +303,9 @@ def cost(problem: Problem, planner: Planner) -> float:
         multiply = _cost.dot(problem, taps * problem.c, windows / calls, problem.f)
         return total + calls * multiply + _cost.moved(problem, 2 * gathered)
     last = problem.axes[-1].k
+    if turned_over(problem):
+        multiply = _cost.dot(problem, problem.c, windows / calls, problem.f)
+        return total + calls * multiply + _cost.moved(problem, 2 * gathered)
     multiply = _cost.turned(problem, problem.f, windows / calls, last * problem.c)
     outer = taps // max(last, 1)
     copies = 1 if pointwise(problem) else 2 + outer
