@@ -12,7 +12,7 @@ from jax import lax
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._problem import Problem
 
-MARGIN = 1.1  # by which the others must be predicted to beat direct, whose time is known best
+MARGIN = 1.15  # by which the others must be predicted to beat direct, whose time is known best
 AHEAD = 1e-4  # and by so many seconds: what small problems take is mostly not predicted
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
 

@@ -32,6 +32,7 @@ from jconv._planner import Planner, _choose_once, handicapped
 from jconv._problem import Problem
 
 CHANCE = 0.1  # by which two predictions may be off against each other
+PULL = 0.003  # what it costs to move a constant from where it began
 LOSS = 2.0  # how much more it counts to be slower than direct than to miss what is quicker
 STANDING = _cost.CONSTANTS  # those of the code, for the jax that this runs on
 SIMPLE = (
@@ -91,7 +92,8 @@ def use(constants: _cost.Constants) -> None:
     winograd.best.cache_clear()
 
 
-def fit(rows: list[Row]) -> _cost.Constants:
+def fit(rows: list[Row], *, from_code: bool = False) -> _cost.Constants:
+    """The constants for these rows; `from_code` looks near those of the code as well."""
     start = STANDING
     names = [field.name for field in dataclasses.fields(start)]
     simple = [row for row in rows if row.label in SIMPLE]
@@ -108,10 +110,14 @@ def fit(rows: list[Row]) -> _cost.Constants:
 
     best = least_squares(residuals, origin, loss="soft_l1", f_scale=0.3).x
 
-    def objective(at: np.ndarray) -> float:
-        return expected(rows, constants(at)) + 0.01 * float(np.sum((at - best) ** 2))
+    found = []
+    for near in [best, origin] if from_code else [best]:
 
-    return constants(refined(best, objective))
+        def objective(at: np.ndarray, near=near) -> float:
+            return expected(rows, constants(at)) + PULL * float(np.sum((at - near) ** 2))
+
+        found.append(constants(refined(near, objective)))
+    return min(found, key=lambda constants: expected(rows, constants))
 
 
 def expected(rows: list[Row], constants: _cost.Constants) -> float:
@@ -205,7 +211,7 @@ def main() -> None:
         summary("all", regrets(rows)),
         "",
     ]
-    best = fit(rows)
+    best = fit(rows, from_code=True)
     use(best)
     lines += ["Fitted to all of the measurements:", "", *heading, summary("all", regrets(rows)), ""]
     if not arguments.quick:

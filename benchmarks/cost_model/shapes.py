@@ -57,6 +57,43 @@ def drawn(count: int, seed: int = 0) -> list[Shape]:
     return shapes
 
 
+def drawn_in_groups(count: int, seed: int = 0) -> list[Shape]:
+    """The same with groups: every other one depthwise, some with a multiplier."""
+    draw = random.Random(f"groups {seed}")
+    shapes: list[Shape] = []
+    while len(shapes) < count:
+        rank = draw.choice([1, 2, 2, 2, 2, 3])
+        size = draw.choice(
+            {
+                1: [100, 256, 1000, 4000],
+                2: [7, 8, 14, 20, 28, 32, 40, 56, 96, 112],
+                3: [8, 12, 16],
+            }[rank]
+        )
+        n = draw.choice([1, 2, 4, 8, 16, 32])
+        if len(shapes) % 2:
+            groups, c = draw.choice([16, 24, 32, 48, 96, 128, 144, 192, 384]), 1
+            f = draw.choice([1, 1, 1, 2])
+        else:
+            groups = draw.choice([2, 2, 3, 4, 8, 16, 32])
+            c, f = draw.choice([2, 4, 8, 12, 16, 32, 64]), draw.choice([2, 4, 8, 16, 24, 64])
+        k = draw.choice([1, 3, 3, 3, 5, 7])
+        stride = draw.choice([1, 1, 1, 2, k])
+        dilation = draw.choice([1, 1, 1, 2]) if k > 1 else 1
+        padding = draw.choice(["SAME", "SAME", "VALID"])
+        if dilation * (k - 1) >= size:
+            continue
+        work = 2 * n * math.ceil(size / stride) ** rank * groups * c * f * k**rank
+        if not 2e6 < work < 5e8 or n * size**rank * groups * max(c, f) > 1e7:
+            continue
+        sizes = f"{rank}d-{n}x{size}-{groups}x{c}-{groups}x{f}"
+        name = f"grouped-{sizes}-k{k}-s{stride}-d{dilation}-{padding.lower()}"
+        keywords = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+        x, w = (n, *[size] * rank, groups * c), (*[k] * rank, c, groups * f)
+        shapes.append(("drawn-grouped", name, x, w, keywords))
+    return shapes
+
+
 SHAPES: list[Shape] = [
     *_square(
         "dense",
@@ -220,4 +257,5 @@ SHAPES: list[Shape] = [
     *_square("wide", [(4, 4096, 16, 16, 255), (4, 4096, 64, 64, 64)], rank=1),
     *_square("wide", [(2, 16, 8, 8, 9)], rank=3),
     *drawn(90),
+    *drawn_in_groups(30),
 ]

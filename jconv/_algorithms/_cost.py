@@ -25,34 +25,35 @@ class Constants:
     same measurements got better by it: the report has both.
     """
 
-    dot: float = 1.6e11  # operations of a matrix product with no short side
+    dot: float = 3.52e11  # operations of a matrix product with no short side
     dot_rows: float = 1.97
-    dot_inner: float = 8
-    dot_columns: float = 5
-    dot_turned: float = 4.91  # its short side, where both operands are contracted on their rows
-    conv: float = 1.96e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 38.3  # products to a window
-    conv_columns: float = 9.61
-    conv_outputs: float = 4.92  # of an image: few, where they are a filter's taps
-    packed: float = 6.65e08  # elements of a filter rearranged by one thread
-    conv_alone: float = 0.611  # of what the threads lose in it that have no task
-    conv_odd: float = 2.5e07  # windows over pixels that are no whole vectors
-    conv_few: float = 2.21e08  # elements of such windows, for a filter backprop
+    dot_inner: float = 7.24
+    dot_columns: float = 5.53
+    batch: float = 4.07e11  # operations of products that are a batch
+    dot_turned: float = 6  # its short side, where both operands are contracted on their rows
+    conv: float = 4.31e11  # operations of XLA's convolution with many channels
+    conv_inner: float = 46.8  # products to a window
+    conv_columns: float = 11.7
+    conv_outputs: float = 7.34  # of an image: few, where they are a filter's taps
+    packed: float = 9.81e8  # elements of a filter rearranged by one thread
+    conv_alone: float = 0.5  # of what the threads lose in it that have no task
+    conv_odd: float = 5.5e7  # windows over pixels that are no whole vectors
+    conv_few: float = 2.95e8  # elements of such windows, for a filter backprop
     volume: float = 0.127  # on three axes, of the rate on fewer
-    dilated: float = 1.5e11  # the same with input dilation
+    dilated: float = 3.65e11  # the same with input dilation
     dilated_holes: float = 981
-    scalar: float = 7.1e08  # the same with groups, for each channel of a group
-    loops: float = 8.62e08  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 4e10  # terms of a fused sum of slices
-    fused_pairs: float = 1.63e10  # the same where both factors are slices
-    transformed: float = 2.97e10  # terms of a Winograd tile's transforms
-    bandwidth: float = 2.87e10  # bytes
-    run: float = 2  # elements of a run of which copies take twice as long as of a long one
-    fresh: float = 1.94e09  # bytes of temporaries beyond what the allocator keeps
-    spectra: float = 1.69e09  # points of a Fourier transform, for each factor of two in its size
-    spectral: float = 8e09  # products of spectra
-    long_sums: float = 1.54e09  # terms of sums of over so many slices that they are not vectorised
-    call: float = 1e-07  # seconds for a kernel
+    scalar: float = 5.2e8  # the same with groups, for each channel that a group makes
+    loops: float = 1.9e9  # operations where XLA has only a loop nest: other dtypes or ranks
+    fused: float = 8.8e10  # terms of a fused sum of slices
+    fused_pairs: float = 4.38e10  # the same where both factors are slices
+    transformed: float = 4.38e10  # terms of a Winograd tile's transforms
+    bandwidth: float = 6.31e10  # bytes
+    run: float = 1.64  # elements of a run of which copies take twice as long as of a long one
+    fresh: float = 4.27e9  # bytes of temporaries beyond what the allocator keeps
+    spectra: float = 2.26e9  # points of a Fourier transform, for each factor of two in its size
+    spectral: float = 1.3e10  # products of spectra
+    long_sums: float = 3.39e9  # terms of sums of over so many slices that they are not vectorised
+    call: float = 4.55e-8  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
@@ -68,26 +69,35 @@ RUNS = 3e3  # over which a compilation should have paid
 
 # XLA of jaxlib 0.11 on has other convolutions: what is measured there is told by itself.
 NEWER = Constants(
-    dot=1.55e11,
-    dot_rows=2.18,
-    dot_inner=9,
-    dot_turned=5.43,
-    conv=2.3e11,
-    conv_inner=9.05,
-    conv_columns=14,
-    conv_outputs=6.64,
-    packed=8.12e08,
+    dot=4.25e11,
+    dot_rows=8.71,
+    dot_inner=10.7,
+    dot_columns=37.9,
+    batch=6.07e11,
+    dot_turned=0.139,
+    conv=5.32e11,
+    conv_inner=10.1,
+    conv_columns=30.5,
+    conv_outputs=14.9,
+    packed=6.45e8,
     conv_alone=0.335,
-    conv_odd=6e07,
-    conv_few=1.64e08,
-    volume=0.155,
-    dilated=5.36e10,
-    scalar=1.58e09,
-    fused=3e10,
-    transformed=2.6e10,
-    bandwidth=2.76e10,
-    run=1,
-    spectral=3.62e09,
+    conv_odd=9.04e7,
+    conv_few=9.53e8,
+    volume=0.14,
+    dilated=9.85e10,
+    dilated_holes=31,
+    scalar=5.82e8,
+    loops=1.19e9,
+    fused=4.82e10,
+    fused_pairs=4.74e10,
+    transformed=3.29e10,
+    bandwidth=8.1e10,
+    run=1.19,
+    fresh=3.77e9,
+    spectra=3.99e9,
+    spectral=3.14e9,
+    long_sums=2.4e9,
+    call=5.55e-8,
 )
 
 CONSTANTS = Constants() if FEW_TASKS else NEWER
@@ -106,7 +116,9 @@ def dot(problem: Problem, rows: float, inner: float, columns: float) -> float:
 
 def batch(problem: Problem, count: float, rows: float, inner: float, columns: float) -> float:
     """So many of them at once, up to jaxlib 0.10 one after another."""
-    return count * alone(rows, inner, columns) * dot(problem, rows, inner, columns)
+    c = CONSTANTS
+    once = alone(rows, inner, columns) * dot(problem, rows, inner, columns)
+    return count * once * c.dot / c.batch
 
 
 def turned(problem: Problem, rows: float, inner: float, columns: float) -> float:
@@ -142,10 +154,11 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     if problem.wide_dtype != "float32" or len(axes) > 3 or (len(axes) == 3 and holes > 1):
         return operations / c.loops
     if problem.groups > 1:
-        return operations * holes / (c.scalar * (problem.f if backprop else inner))
+        return operations * holes / (c.scalar * columns)
     taps = product([axis.k for axis in axes])
     rate = c.conv * _share(columns, c.conv_columns) * _share(inner * taps, c.conv_inner)
-    rate *= _share(product([axis.o for axis in axes]), c.conv_outputs)
+    if len(axes) > 1:  # on a line nothing was lost by it
+        rate *= _share(product([axis.o for axis in axes]), c.conv_outputs)
     if holes > 1:
         rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
     seconds = operations / (rate * (c.volume if len(axes) == 3 else 1))
