@@ -12,8 +12,7 @@ from jax import lax
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._problem import Problem
 
-MARGIN = 1.15  # by which the others must be predicted to beat direct, whose time is known best
-AHEAD = 1e-4  # and by so many seconds: what small problems take is mostly not predicted
+AHEAD = 1e-4  # seconds by which the others must beat direct: small problems are hardly predicted
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
 
 
@@ -62,9 +61,8 @@ def _choose(problem: Problem, platform: str) -> Choice:
 
 def handicapped(algorithm: Algorithm, problem: Problem, cost: float) -> float:
     """A predicted cost for the choice: no algorithm should turn out slower than direct."""
-    if algorithm.name == "direct" or algorithm.sure(problem):
-        return cost
-    return cost * MARGIN + AHEAD
+    margin = 1.0 if algorithm.name == "direct" else algorithm.margin(problem)
+    return cost if margin == 1.0 else cost * margin + AHEAD
 
 
 _choose_once = functools.lru_cache(maxsize=4096)(_choose)

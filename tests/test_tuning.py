@@ -257,7 +257,7 @@ def test_direct_gives_way_by_a_margin_or_to_what_is_sure(register):
     assert chosen() == {"direct"}
     assert all("margin" in leg.rejected["near"] for leg in plan.legs.values())
     _planner._choose_once.cache_clear()
-    register(dataclasses.replace(near, sure=lambda problem: True))
+    register(dataclasses.replace(near, margin=lambda problem: 1.0))
     assert chosen() == {"near"}
 
 
@@ -270,8 +270,8 @@ def slow(problem, planner, a, b):
 
 
 def test_autotune_finds_the_faster_algorithm(register):
-    always = lambda problem: True  # noqa: E731
-    register(fake("slow", 0, run=slow, cost=lambda problem, planner: 1e-12, sure=always))
+    sure = lambda problem: 1.0  # noqa: E731
+    register(fake("slow", 0, run=slow, cost=lambda problem, planner: 1e-12, margin=sure))
     assert chosen() == {"slow"}
     table = jconv.autotune(jax.jit(lambda x, w: convolve(x, w).sum()), X, W, rounds=3)
     assert [m.problem.leg for m in table.measurements] == list(LEGS)

@@ -28,30 +28,29 @@ class Constants:
     dot: float = 3.52e11  # operations of a matrix product with no short side
     dot_rows: float = 1.97
     dot_inner: float = 7.24
-    dot_columns: float = 5.53
-    batch: float = 4.07e11  # operations of products that are a batch
-    dot_turned: float = 6  # its short side, where both operands are contracted on their rows
+    dot_columns: float = 5
+    batch: float = 4.5e11  # operations of products that are a batch
+    dot_turned: float = 6.63  # its short side, where both operands are contracted on their rows
     conv: float = 4.31e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 46.8  # products to a window
-    conv_columns: float = 11.7
-    conv_outputs: float = 7.34  # of an image: few, where they are a filter's taps
-    packed: float = 9.81e8  # elements of a filter rearranged by one thread
-    conv_alone: float = 0.5  # of what the threads lose in it that have no task
+    conv_inner: float = 45  # products to a window
+    conv_columns: float = 14.3
+    conv_outputs: float = 8.96  # of an image: few, where they are a filter's taps
+    packed: float = 8.87e8  # elements of a filter rearranged by one thread
+    conv_alone: float = 0.41  # of what the threads lose in it that have no task
     conv_odd: float = 5.5e7  # windows over pixels that are no whole vectors
-    conv_few: float = 2.95e8  # elements of such windows, for a filter backprop
     volume: float = 0.127  # on three axes, of the rate on fewer
-    dilated: float = 3.65e11  # the same with input dilation
+    dilated: float = 4.03e11  # the same with input dilation
     dilated_holes: float = 981
     scalar: float = 5.2e8  # the same with groups, for each channel that a group makes
     loops: float = 1.9e9  # operations where XLA has only a loop nest: other dtypes or ranks
     fused: float = 8.8e10  # terms of a fused sum of slices
-    fused_pairs: float = 4.38e10  # the same where both factors are slices
+    fused_pairs: float = 4.84e10  # the same where both factors are slices
     transformed: float = 4.38e10  # terms of a Winograd tile's transforms
     bandwidth: float = 6.31e10  # bytes
-    run: float = 1.64  # elements of a run of which copies take twice as long as of a long one
+    run: float = 1.8  # elements of a run of which copies take twice as long as of a long one
     fresh: float = 4.27e9  # bytes of temporaries beyond what the allocator keeps
     spectra: float = 2.26e9  # points of a Fourier transform, for each factor of two in its size
-    spectral: float = 1.3e10  # products of spectra
+    spectral: float = 1.07e10  # products of spectra
     long_sums: float = 3.39e9  # terms of sums of over so many slices that they are not vectorised
     call: float = 4.55e-8  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
@@ -70,26 +69,25 @@ RUNS = 3e3  # over which a compilation should have paid
 # XLA of jaxlib 0.11 on has other convolutions: what is measured there is told by itself.
 NEWER = Constants(
     dot=4.25e11,
-    dot_rows=8.71,
+    dot_rows=7.88,
     dot_inner=10.7,
-    dot_columns=37.9,
-    batch=6.07e11,
+    dot_columns=41.9,
+    batch=7.42e11,
     dot_turned=0.139,
     conv=5.32e11,
-    conv_inner=10.1,
-    conv_columns=30.5,
-    conv_outputs=14.9,
-    packed=6.45e8,
+    conv_inner=8.29,
+    conv_columns=33.7,
+    conv_outputs=18.2,
+    packed=7.88e8,
     conv_alone=0.335,
     conv_odd=9.04e7,
-    conv_few=9.53e8,
     volume=0.14,
-    dilated=9.85e10,
+    dilated=8.06e10,
     dilated_holes=31,
     scalar=5.82e8,
     loops=1.19e9,
     fused=4.82e10,
-    fused_pairs=4.74e10,
+    fused_pairs=5.24e10,
     transformed=3.29e10,
     bandwidth=8.1e10,
     run=1.19,
@@ -162,9 +160,7 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     if holes > 1:
         rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
     seconds = operations / (rate * (c.volume if len(axes) == 3 else 1))
-    if inner % VECTOR and backprop:
-        seconds += problem.multiplications / columns / c.conv_few
-    elif inner % VECTOR and not _few(inner, columns):
+    if inner % VECTOR and not backprop and not _few(inner, columns):
         seconds += problem.n * product([axis.o for axis in axes]) / c.conv_odd
     if holes == 1:
         seconds *= idle(axes, inner, columns)

@@ -11,6 +11,8 @@ import jax
 from jconv._geometry import Size
 from jconv._problem import Problem
 
+MARGIN = 1.15  # of an algorithm other than direct, whose time is known best
+
 
 class Planner(Protocol):
     """What an algorithm may ask of the planner: to take over a simpler problem made of its own."""
@@ -40,8 +42,8 @@ class Algorithm:
         run: (problem, planner, a, b) -> the leg's output, in the output slot's shape; `a` and
             `b` are the leg's operands in the dtypes of their slots, and the result may come in
             any dtype that holds it: the caller rounds it once.
-        sure: whether it is direct's own work with less around it, so that a choice needs no
-            margin.
+        margin: how many times as long as predicted it may take, for all that is known: a choice
+            counts on that. 1 where it is direct's own work with less around it.
     """
 
     name: str
@@ -51,7 +53,7 @@ class Algorithm:
     cost: Callable[[Problem, Planner], float]
     workspace: Callable[[Problem, str], Size]
     run: Callable[[Problem, Planner, jax.Array, jax.Array], jax.Array]
-    sure: Callable[[Problem], bool] = lambda problem: False
+    margin: Callable[[Problem], float] = lambda problem: MARGIN
 
 
 def static_on_cpu(problem: Problem, platform: str) -> str | None:

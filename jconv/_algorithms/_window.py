@@ -17,6 +17,8 @@ from jax import lax
 from jconv._geometry import Axis, Size, is_static, max_size, span
 from jconv._jax import UNPADDED_IS_SLOW
 
+ROWS = 16  # of outputs, beside which one more costs little
+
 
 def window_sum(
     x: jax.Array, w: jax.Array, axes: tuple[Axis, ...], groups: int, **options: Any
@@ -73,7 +75,7 @@ def _static(
     if all(shift):  # nothing is left to swap
         shift = [False] * len(axes)
     dense = len(axes) in (2, 3) and all(axis.s == axis.b == 1 for axis in axes)
-    if UNPADDED_IS_SLOW and dense and not any(map(sum, pads)):
+    if UNPADDED_IS_SLOW and dense and not any(map(sum, pads)) and axes[0].o >= ROWS:
         shift[0] = True
     pads = [
         (low + s if moved else low, high)

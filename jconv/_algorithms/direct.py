@@ -7,6 +7,7 @@ matchers recognise and hand to the vendor's library.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import jax
@@ -16,7 +17,8 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._record import Algorithm, Planner
 from jconv._algorithms._window import swap_traps, window_sum
-from jconv._geometry import Size, product
+from jconv._geometry import Axis, Size, product
+from jconv._jax import kept_apart
 from jconv._problem import OPERANDS, Problem, compute_dtype, itemsize
 
 
@@ -55,7 +57,8 @@ def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: dict) -> 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: dict) -> jax.Array:
     rank, groups = problem.rank, problem.groups
-    axes = tuple(axis.filter_grad() for axis in problem.axes)
+    x, axes = _without_remainder(x, problem.axes) if problem.static else (x, problem.axes)
+    axes = tuple(axis.filter_grad() for axis in axes)
     # The sum runs over the batch, so it becomes the channel: x as (C, i..., G*N), g as a
     # filter (o..., N, G*F), and the result is (C, k..., G*F).
     lhs = x.reshape(*x.shape[:-1], groups, problem.c)
@@ -63,6 +66,20 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: dict) ->
     lhs = lhs.reshape(problem.c, *x.shape[1:-1], groups * problem.n)
     rhs = jnp.moveaxis(g, 0, rank)
     return jnp.moveaxis(window_sum(lhs, rhs, axes, groups, **options), 0, rank)
+
+
+def _without_remainder(x: jax.Array, axes: tuple[Axis, ...]) -> tuple[jax.Array, tuple[Axis, ...]]:
+    """x without the last rows, which no window reads, and its axes.
+
+    In a call, so that XLA does not make it a part of the transpose that follows: one of a slice
+    takes up to twice as long as both apart.
+    """
+    kept = [axis.i if axis.b > 1 else min(axis.i, axis.i + axis.p1) for axis in axes]
+    if min(kept) <= 0 or kept == [axis.i for axis in axes]:
+        return x, axes
+    shape = (x.shape[0], *kept, x.shape[-1])
+    x = kept_apart(jax.jit(lambda x: lax.slice(x, [0] * x.ndim, shape)))(x)
+    return x, tuple(dataclasses.replace(axis, i=i) for axis, i in zip(axes, kept, strict=True))
 
 
 _LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}

@@ -24,7 +24,7 @@ from jconv._algorithms._arrange import (
     rows_read,
     widen,
 )
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import MARGIN, Algorithm, Planner, static_on_cpu
 from jconv._algorithms._rows import add_up, gather, resize_all, scatter, tap_of, windows
 from jconv._algorithms._window import resize
 from jconv._geometry import product
@@ -326,5 +326,5 @@ GEMM = Algorithm(
     workspace=workspace,
     run=run,
     # A line's pixels lie in a row, and XLA's own convolution reads them so from jaxlib 0.11 on.
-    sure=lambda problem: pointwise(problem) and problem.rank > 1 and FEW_TASKS,
+    margin=lambda problem: 1.0 if pointwise(problem) and problem.rank > 1 and FEW_TASKS else MARGIN,
 )

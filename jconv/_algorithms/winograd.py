@@ -33,7 +33,7 @@ from jconv._algorithms._arrange import (
     widen,
     window_axes,
 )
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import MARGIN, Algorithm, Planner, static_on_cpu
 from jconv._algorithms._tiles import Tile, tile
 from jconv._algorithms._transforms import (
     interleave,
@@ -341,6 +341,13 @@ def supports(problem: Problem, platform: str) -> str | None:
     return None
 
 
+FEW = 16  # channels up to which, as on lines, no gain was seen that was worth the risk
+
+
+def margin(problem: Problem) -> float:
+    return 1.5 if problem.rank == 1 or min(problem.c, problem.f) <= FEW else MARGIN
+
+
 WINOGRAD = Algorithm(
     name="winograd",
     exact=False,
@@ -349,4 +356,5 @@ WINOGRAD = Algorithm(
     cost=lambda problem, planner: best(problem)[0],
     workspace=workspace,
     run=run,
+    margin=margin,
 )
