@@ -38,7 +38,9 @@ class Constants:
     packed: float = 8.87e8  # elements of a filter rearranged by one thread
     conv_alone: float = 0.41  # of what the threads lose in it that have no task
     conv_odd: float = 5.5e7  # windows over pixels that are no whole vectors
-    volume: float = 0.127  # on three axes, of the rate on fewer
+    volume: float = 0.127  # on three axes, of the rate on fewer, at least
+    volume_conv: float = 0.5  # of that of many channels
+    volume_inner: float = 60  # channels that windows read
     dilated: float = 4.03e11  # the same with input dilation
     dilated_holes: float = 981
     scalar: float = 5.2e8  # the same with groups, for each channel that a group makes
@@ -159,7 +161,10 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
         rate *= _share(product([axis.o for axis in axes]), c.conv_outputs)
     if holes > 1:
         rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
-    seconds = operations / (rate * (c.volume if len(axes) == 3 else 1))
+    if len(axes) == 3:
+        windows = 0 if backprop else c.volume_conv * _share(inner, c.volume_inner)
+        rate *= max(c.volume, windows)
+    seconds = operations / rate
     if inner % VECTOR and not backprop and not _few(inner, columns):
         seconds += problem.n * product([axis.o for axis in axes]) / c.conv_odd
     if holes == 1:

@@ -173,7 +173,7 @@ MOST = _cost.KEPT - (3 << 20)  # bytes of temporaries that are surely not fresh 
 
 def together(problem: Problem, m: int) -> bool:
     """Whether a line's products are made where its operands are."""
-    if problem.rank == 1 or 4 * problem.c * problem.f > LARGE:
+    if problem.rank == 1 or 4 * problem.c * problem.f >= LARGE:
         return problem.rank > 1
     if problem.leg == "filter_grad" or any(axis.s > 1 for axis in window_axes(problem)):
         return False  # no gain was seen there
