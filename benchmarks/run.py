@@ -79,7 +79,7 @@ def main() -> int:
         "models": model_records(steps),
         "timings": records(timings),
     }
-    write_whole(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    write_whole(folder / "results.json", json.dumps(results, separators=(",", ":")) + "\n")
     write_whole(folder / "timings.csv", write_csv(records(timings)))
     write_whole(folder / "models.csv", write_csv(model_records(steps)))
     if can_plot():

@@ -92,7 +92,7 @@ def use(constants: _cost.Constants) -> None:
     winograd.best.cache_clear()
 
 
-def fit(rows: list[Row], *, from_code: bool = False) -> _cost.Constants:
+def fit(rows: list[Row], *, refine: bool = True, from_code: bool = False) -> _cost.Constants:
     """The constants for these rows; `from_code` looks near those of the code as well."""
     start = STANDING
     names = [field.name for field in dataclasses.fields(start)]
@@ -110,6 +110,8 @@ def fit(rows: list[Row], *, from_code: bool = False) -> _cost.Constants:
 
     best = least_squares(residuals, origin, loss="soft_l1", f_scale=0.3).x
 
+    if not refine:
+        return constants(best)
     found = []
     for near in [best, origin] if from_code else [best]:
 
@@ -188,7 +190,7 @@ def summary(title: str, found: dict[str, tuple[float, float]]) -> str:
 def left_out(path: str, family: str) -> str:
     """How a fit to the other families does on one."""
     rows = read(path)
-    use(fit([row for row in rows if row.family != family]))
+    use(fit([row for row in rows if row.family != family], refine=False))
     return summary(family, regrets([row for row in rows if row.family == family]))
 
 
@@ -215,7 +217,7 @@ def main() -> None:
     use(best)
     lines += ["Fitted to all of the measurements:", "", *heading, summary("all", regrets(rows)), ""]
     if not arguments.quick:
-        lines += ["Each family judged by a fit to the others:", "", *heading]
+        lines += ["Each family judged by a least-squares fit to the others:", "", *heading]
         families = list(dict.fromkeys(row.family for row in rows))
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
             paths = [arguments.measurements] * len(families)
