@@ -48,8 +48,8 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array) -> jax.Array:
     if f == 1:
         return _sum(x, w, axes)
     # The filters of a group are added up as whole arrays: along the last dimension it is slow.
-    parts = [[a[..., at::f] for a in (x, w)] for at in range(f)]
-    sums = [_sum(*part, axes) for part in lax.optimization_barrier(parts)]
+    parts = [(x[..., at::f], w[..., at::f]) for at in range(f)]
+    sums = [_sum(x, w, axes) for x, w in lax.optimization_barrier(parts)]
     return sum(sums[1:], sums[0])
 
 
