@@ -29,6 +29,7 @@ TERMS = 16  # products that one loop of the filter backprop adds up before it st
 FOLD = 8  # images among them, at most
 WHOLE = 1 << 24  # bytes that every tap of the filter backprop reads again, without a chunk
 CACHE = 1 << 22  # and those of a chunk, where there are more
+FILTERS = 8  # of a group that are summed one by one: each has its taps to compile
 LARGE = 1 << 22  # bytes of x, of which a padded copy leaves the cache
 MOSTLY = 0.8  # of the windows lie inside of x, where its edges are done by themselves
 
@@ -47,6 +48,9 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array) -> jax.Array:
     w = lax.rev(w[..., 0, :], range(problem.rank))
     if f == 1:
         return _sum(x, w, axes)
+    if f > FILTERS:
+        y = _sum(x, w, axes)
+        return y.reshape(*y.shape[:-1], problem.groups, f).sum(-1)
     # The filters of a group are added up as whole arrays: along the last dimension it is slow.
     parts = [(x[..., at::f], w[..., at::f]) for at in range(f)]
     sums = [_sum(x, w, axes) for x, w in lax.optimization_barrier(parts)]
