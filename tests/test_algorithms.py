@@ -179,6 +179,23 @@ def test_a_depthwise_batch_that_is_no_whole_number_of_folds(monkeypatch, n):
     check("taps", plan.problem.replace(leg="filter_grad"))
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_pixels_turned_over_change_nothing(monkeypatch, n):
+    """As from many channels on, padding and lines among the cases."""
+    monkeypatch.setattr(gemm, "TURNED", 0)
+    for x, padding in [((n, 5, 4, 6), "VALID"), ((n, 5, 4, 6), 1), ((n, 7, 6), "VALID")]:
+        plan = jconv.plan(x, (*[1] * (len(x) - 2), 6, 5), padding=padding, platform="cpu")
+        problem = plan.problem.replace(leg="filter_grad")
+        assert gemm.turned_over(problem)
+        check("gemm", problem)
+
+
+@pytest.mark.parametrize("multiplier", [2, taps.FILTERS + 1])
+def test_a_depthwise_multiplier(multiplier):
+    plan = jconv.plan((2, 7, 6, 3), (3, 2, 1, 3 * multiplier), groups=3, platform="cpu")
+    check("taps", plan.problem.replace(leg="input_grad"))
+
+
 def test_edges_by_themselves_change_nothing(monkeypatch):
     """Windows inside of x first, then those along its edges, on every depthwise case."""
     monkeypatch.setattr(taps, "LARGE", 0)
