@@ -144,23 +144,20 @@ def test_the_search_for_slow_forms_can_find_one():
     assert "lhs_dilate" in program("direct", problem).lower(*draw(problem)).as_text()
 
 
-CHUNKED = {"gemm": gemm, "taps": taps, "space_to_batch": space_to_batch, "phase": phase}
+CHUNKED = {"gemm": gemm, "space_to_batch": space_to_batch, "phase": phase}
 CHUNKED |= {"wide": wide, "winograd": winograd, "fft": fft}
 
 
 @pytest.mark.parametrize("limit", [1 << 40, 0], ids=["joined", "in place"])
 @pytest.mark.parametrize("name", sorted(CHUNKED))
 def test_chunks_of_the_batch_change_nothing(monkeypatch, name, limit):
-    """Batches of six in chunks of four and two; wide counts rows of pictures, taps like chunks."""
-    size = 2 if name in ("wide", "taps") else 4
+    """Batches of six in chunks of four and two; wide counts rows of pictures."""
+    size = 2 if name == "wide" else 4
     cases = [problem.replace(n=6) for problem in supported(name)]
-    if name == "taps":  # whose other legs take the batch whole
-        cases = [problem for problem in cases if problem.leg == "filter_grad"]
     cases = cases[:: max(len(cases) // 4, 1)]
     whole = [run(name, problem, *draw(problem)) for problem in cases]
     monkeypatch.setattr(CHUNKED[name], "chunk", lambda n, image, limit=0: min(n, size))
     monkeypatch.setattr(_arrange, "TEMPORARIES", limit)
-    monkeypatch.setattr(taps, "WHOLE", 0)
     in_chunks = 0
     for problem, expected in zip(cases, whole, strict=True):
         operands = draw(problem)
@@ -171,12 +168,28 @@ def test_chunks_of_the_batch_change_nothing(monkeypatch, name, limit):
     assert in_chunks
 
 
-@pytest.mark.parametrize("n", [9, 14, 46])
-def test_a_depthwise_batch_that_is_no_whole_number_of_folds(monkeypatch, n):
-    """46 images in chunks of 16 leave 14: a fold of eight, and six."""
-    monkeypatch.setattr(taps, "chunk", lambda n, image, limit=0: min(n, 23))
-    plan = jconv.plan((n, 6, 7, 3), (3, 2, 1, 3), groups=3, platform="cpu")
-    check("taps", plan.problem.replace(leg="filter_grad"))
+@pytest.mark.parametrize(("n", "size", "rows"), [(7, 3, 2), (5, 16, 1), (35, 8, 3)])
+def test_a_few_images_and_rows_at_a_time_change_nothing(monkeypatch, n, size, rows):
+    """Parts of two sizes each, and a last axis in pieces, on every case of the filter backprop."""
+    monkeypatch.setattr(taps, "images", lambda problem: min(size, problem.n))
+    monkeypatch.setattr(taps, "rows_at_once", lambda problem: min(rows, problem.axes[0].o))
+    cases = [problem for problem in supported("taps") if problem.leg == "filter_grad"]
+    for problem in cases:
+        check("taps", problem.replace(n=n))
+    assert cases
+
+
+@pytest.mark.parametrize(("x", "rows"), [((9, 400, 6), 400), ((2, 90, 60, 12), 40)])
+def test_windows_in_a_loop_are_not_copied(monkeypatch, x, rows):
+    """However many taps read a row, temporaries hold what a loop stores and little more."""
+    monkeypatch.setattr(taps, "rows_at_once", lambda problem: rows)
+    taps_of_axis = 9
+    w = (*[taps_of_axis] * (len(x) - 2), 1, x[-1])
+    plan = jconv.plan(x, w, padding="SAME", groups=x[-1], platform="cpu")
+    problem = plan.problem.replace(leg="filter_grad")
+    compiled = program("taps", problem).lower(*draw(problem)).compile()
+    stored = BY_NAME["taps"].workspace(problem, "cpu")
+    assert compiled.memory_analysis().temp_size_in_bytes <= 1.5 * stored + (1 << 16)
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -239,8 +252,8 @@ def test_a_depthwise_sum_without_terms(leg):
 
 
 def test_the_stated_workspace_covers_sums_that_no_loop_halves():
-    """Taps that meet 23, 22 or 21 of 24 outputs: primes and others leave more rows to a sum."""
-    problem = jconv.plan((1, 24, 24, 8), (5, 5, 1, 8), padding=2, groups=8, platform="cpu").problem
+    """23 outputs of the last axis cannot be added up in pieces."""
+    problem = jconv.plan((1, 24, 23, 8), (5, 5, 1, 8), padding=2, groups=8, platform="cpu").problem
     problem = problem.replace(leg="filter_grad")
     needed = program("taps", problem).lower(*draw(problem)).compile().memory_analysis()
     assert needed.temp_size_in_bytes <= BY_NAME["taps"].workspace(problem, "cpu")

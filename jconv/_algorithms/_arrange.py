@@ -118,6 +118,14 @@ def chunk(n: int, image: int, limit: int = TEMPORARIES) -> int:
     return -(-n // next(even, fewest))
 
 
+def spans(total: int, most: int) -> list[tuple[int, int]]:
+    """(first, size) of as few and as even parts of at most so many: of two sizes, at most."""
+    count = -(-total // most)
+    least, larger = divmod(total, count)
+    sizes = [least + 1] * larger + [least] * (count - larger)
+    return [(sum(sizes[:at]), size) for at, size in enumerate(sizes)]
+
+
 def parts(n: int, size: int, result: int) -> int:
     """Bytes of a result in parts that wait to be joined, while the last chunk is at work."""
     return result * max(n - size, 0) // n if 0 < result <= TEMPORARIES else 0

@@ -46,7 +46,8 @@ class Constants:
     scalar: float = 5.2e8  # the same with groups, for each channel that a group makes
     loops: float = 1.9e9  # operations where XLA has only a loop nest: other dtypes or ranks
     fused: float = 8.8e10  # terms of a fused sum of slices
-    fused_pairs: float = 4.84e10  # the same where both factors are slices
+    fused_pairs: float = 4.84e10  # products of windows and outputs, summed over these
+    pairs_run: float = 8  # channels of one group, or groups of one channel, side by side
     transformed: float = 4.38e10  # terms of a Winograd tile's transforms
     bandwidth: float = 6.31e10  # bytes
     run: float = 1.8  # elements of a run of which copies take twice as long as of a long one
@@ -141,8 +142,10 @@ def taps(problem: Problem, terms: float, count: int) -> float:
     return terms / CONSTANTS.long_sums if count > LONG else fused(problem, terms)
 
 
-def fused_pairs(problem: Problem, terms: float) -> float:
-    return terms / (CONSTANTS.fused_pairs * _width(problem))
+def fused_pairs(problem: Problem, terms: float, run: float) -> float:
+    """A loop that adds up so many products, so many channels of them in a run."""
+    rate = CONSTANTS.fused_pairs * _share(run, CONSTANTS.pairs_run)
+    return terms / (rate * _width(problem))
 
 
 def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: float) -> float:

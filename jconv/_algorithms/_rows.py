@@ -36,6 +36,23 @@ def windows(x: jax.Array, dim: int, axis: Axis) -> jax.Array:
     return lax.optimization_barrier(lax.concatenate(taps, x.ndim - 1))
 
 
+def around(x: jax.Array, dim: int, axis: Axis) -> jax.Array:
+    """One axis of x as its windows (o, k), read where they lie: places outside go round.
+
+    Among copies of x laid end to end, row s*o + d*k is also found at o*(s + c*i) + d*k, for any
+    whole c: windows that share rows lie side by side there. A loop that all of this is fused
+    into copies nothing for it.
+    """
+    i, reach = x.shape[dim], axis.d * (axis.k - 1) + 1
+    step = axis.s + i * max(0, -(-(reach - axis.s) // i))
+    start = -axis.p0 % i
+    copies = -(-(start + axis.o * step) // i)
+    lead, rest = x.shape[:dim], x.shape[dim + 1 :]
+    x = jnp.broadcast_to(lax.expand_dims(x, [dim]), (*lead, copies, i, *rest))
+    x = lax.slice_in_dim(x.reshape(*lead, -1, *rest), start, start + axis.o * step, axis=dim)
+    return lax.slice_in_dim(x.reshape(*lead, axis.o, step, *rest), 0, reach, axis.d, axis=dim + 1)
+
+
 def _flatten_last(x: jax.Array) -> jax.Array:
     return x.reshape(*x.shape[:-2], -1)
 

@@ -1,12 +1,14 @@
-"""taps: depthwise legs as sums over the filter's taps of shifted slices, one tap at a time.
+"""taps: depthwise legs as elementwise products of shifted slices, along the channels.
 
-With one input channel a group there is nothing to contract, so every tap is an elementwise
-product, and XLA fuses the sum over taps into one loop along the channels.
+With one input channel a group there is nothing to contract: XLA fuses the sum over the filter's
+taps into one loop. The filter backprop multiplies every output with its window instead, and so
+does for groups of a few channels.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -18,17 +20,20 @@ import numpy as np
 from jax import lax
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, rows_read, widen, window_axes
+from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._rows import around
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
 from jconv._jax import kept_apart
 from jconv._problem import Problem, itemsize
 
 TERMS = 16  # products that one loop of the filter backprop adds up before it stores
-FOLD = 8  # images among them, at most
-WHOLE = 1 << 24  # bytes that every tap of the filter backprop reads again, without a chunk
-CACHE = 1 << 22  # and those of a chunk, where there are more
+FOLD = 8  # images among them, at most, where they are large
+STORED = 1 << 24  # bytes of them, and of images that are small together
+COPIES = 1 << 30  # bytes that the windows of one axis are described as places in
+PAIRS = 256  # of channels in a group, whose products one loop makes
+VECTOR = 8  # channels
 FILTERS = 8  # of a group that are summed one by one: each has its taps to compile
 LARGE = 1 << 22  # bytes of x, of which a padded copy leaves the cache
 MOSTLY = 0.8  # of the windows lie inside of x, where its edges are done by themselves
@@ -95,11 +100,6 @@ def _outputs_at(axis: Axis, k: int) -> tuple[int, int]:
     return max(0, -(at // axis.s)), min((axis.i - 1 - at) // axis.s + 1, axis.o)
 
 
-def _met_by(axis: Axis, k: int) -> int:
-    first, last = _outputs_at(axis, k)
-    return max(0, last - first)
-
-
 def framed(axes: Axes, size: int) -> bool:
     """Whether most windows of an x of many bytes lie inside of it, and some do not."""
     if any(axis.b > 1 for axis in axes) or size < LARGE:
@@ -111,17 +111,20 @@ def framed(axes: Axes, size: int) -> bool:
 
 def _region(x: jax.Array, w: jax.Array, axes: Axes, spans: Sequence[tuple[int, int]]) -> jax.Array:
     """Some of the outputs: on each axis, from the first to before the last."""
-    starts, stops, parts = [], [], []
-    for axis, (first, last) in zip(axes, spans, strict=True):
-        low = axis.s * first - axis.p0
-        part = dataclasses.replace(axis, o=last - first)
-        start = min(max(low, 0), axis.i)
-        stop = max(start, min(low + rows_read(part), axis.i))
-        parts.append(dataclasses.replace(part, i=stop - start, p0=start - low))
-        starts.append(start)
-        stops.append(stop)
+    pairs = zip(axes, spans, strict=True)
+    starts, parts = zip(*(_part(axis, at, end - at) for axis, (at, end) in pairs), strict=True)
+    stops = [start + part.i for start, part in zip(starts, parts, strict=True)]
     x = lax.slice(x, [0, *starts, 0], [x.shape[0], *stops, x.shape[-1]])
-    return _sum_of_slices(x, w, tuple(parts))
+    return _sum_of_slices(x, w, parts)
+
+
+def _part(axis: Axis, first: int, o: int) -> tuple[int, Axis]:
+    """The first row of x that so many outputs from one on read, and their own axis from there."""
+    low = axis.s * first - axis.p0
+    part = dataclasses.replace(axis, o=o)
+    start = min(max(low, 0), axis.i)
+    stop = max(start, min(low + rows_read(part), axis.i))
+    return start, dataclasses.replace(part, i=stop - start, p0=start - low)
 
 
 def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
@@ -201,113 +204,120 @@ def _met(axes: Axes, shifts: list[dict[int, dict[int, int]]], rows: list[int]) -
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
-    x = _repeat(x, problem.f)
-    size, at, grads = images(problem), 0, []
-    while at < problem.n:  # what whole chunks leave over goes in smaller ones
-        size = _whole_folds(min(size, problem.n - at))
-        end = at + (problem.n - at) // size * size
-        grads.append(_grads(problem, x[at:end], g[at:end], size))
-        at = end
-    return sum(grads[1:], grads[0]).reshape(problem.out_shape)
+    """A few images at a time, and rows of their outputs."""
+    groups, c, f = problem.groups, problem.c, problem.f
+    if c == 1 and f < VECTOR:  # more than a vector of channels to a loop
+        x, groups, f = _repeat(x, f), groups * f, 1
+    blocks = spans(problem.axes[0].o, rows_at_once(problem))
+    calls = [
+        kept_apart(
+            jax.jit(
+                functools.partial(grads_of_rows, groups, problem.axes, *block), static_argnums=0
+            )
+        )
+        for block in blocks
+    ]
+    batches = spans(problem.n, images(problem))
+    grads = [call(size, at, x, g) for call in calls for at, size in batches]
+    w = functools.reduce(lax.add, grads).reshape(-1, groups, c, f)
+    return jnp.swapaxes(w, 1, 2).reshape(problem.out_shape)
 
 
-def _whole_folds(size: int) -> int:
-    return size if size <= FOLD else size // FOLD * FOLD
+def grads_of_rows(
+    groups: int, axes: Axes, first: int, rows: int, size: int, at: Any, x: jax.Array, g: jax.Array
+) -> jax.Array:
+    """What rows of the outputs of so many images add to every tap: (k..., groups, c, f)."""
+    sums = functools.partial(sums_of_windows, groups, axes, first, rows, size)
+    sums = kept_apart(jax.jit(sums))(at, x, g)
+    # A product with ones: a reduction over leading dimensions is not vectorised.
+    total = lax.dot_general(
+        jnp.ones((1, len(sums)), sums.dtype),
+        sums.reshape(len(sums), -1),
+        (((1,), (0,)), ((), ())),
+        precision=lax.Precision.HIGHEST,
+        preferred_element_type=sums.dtype,
+    )
+    # (k, o, k, o, k, ...): the outputs of all axes but the first are left.
+    return total.reshape(sums.shape[1:]).sum(range(1, 2 * len(axes) - 1, 2))
+
+
+def sums_of_windows(
+    groups: int, axes: Axes, first: int, rows: int, size: int, at: Any, x: jax.Array, g: jax.Array
+) -> jax.Array:
+    """x*g for every tap, images and pieces of the last axis added up: (o, k, ..., groups, c, f).
+
+    Each output is multiplied with its whole window, so that what one tap reads is in cache for
+    the next. Windows are not copied for it, and what they find outside of x is not used.
+    """
+    counts = [rows, *(axis.o for axis in axes[1:])]
+    pieces = _pieces(counts[-1], size)
+    counts[-1] //= pieces
+    terms = []
+    for image, piece in itertools.product(range(size), range(pieces)):
+        begin = [first, *[0] * (len(axes) - 1)]
+        begin[-1] += piece * counts[-1]
+        parts = [_part(axis, at, o) for axis, at, o in zip(axes, begin, counts, strict=True)]
+        seen, met = [start for start, _ in parts], [axis for _, axis in parts]
+        if not all(axis.i for axis in met):  # all of it lies outside of x
+            continue
+        window = _cut(x, at + image, seen, [axis.i for axis in met])
+        for dim in reversed(range(len(axes))):
+            window = around(window, dim, met[dim])
+        row = lax.expand_dims(_cut(g, at + image, begin, counts), range(1, 2 * len(axes), 2))
+        term = window.reshape(*window.shape[:-1], groups, -1, 1)
+        term *= row.reshape(*row.shape[:-1], groups, 1, -1)
+        inside = functools.reduce(np.multiply.outer, map(_inside_at, met))
+        if not inside.all():
+            inside = lax.broadcast_in_dim(inside, term.shape, range(inside.ndim))
+            term = lax.select(inside, term, lax.full_like(term, 0))
+        terms.append(term)
+    if terms:
+        return sum(terms[1:], terms[0])
+    sizes = [size for axis, o in zip(axes, counts, strict=True) for size in (o, axis.k)]
+    return jnp.zeros((*sizes, groups, x.shape[-1] // groups, g.shape[-1] // groups), x.dtype)
+
+
+def _cut(a: jax.Array, image: Any, begin: Sequence[int], sizes: Sequence[int]) -> jax.Array:
+    """So many rows of one image on each axis."""
+    a = lax.squeeze(lax.dynamic_slice_in_dim(a, image, 1), [0])
+    ends = [at + size for at, size in zip(begin, sizes, strict=True)]
+    return lax.slice(a, [*begin, 0], [*ends, a.shape[-1]])
+
+
+def _inside_at(axis: Axis) -> np.ndarray:
+    """Whether output o finds tap k inside of x."""
+    at = axis.s * np.arange(axis.o)[:, None] + axis.d * np.arange(axis.k) - axis.p0
+    return (at >= 0) & (at < axis.i)
+
+
+def rows_at_once(problem: Problem) -> int:
+    """Rows of the first axis for one loop: what it stores stays in cache.
+
+    And windows are read from few copies of x, which no loop would hold if one were to make them.
+    """
+    first = problem.axes[0]
+    stored = _stored(problem) * itemsize(problem.wide_dtype)
+    copied = math.isqrt(COPIES * first.k // (stored * first.s))
+    return max(1, min(STORED // stored, copied, first.o))
 
 
 def images(problem: Problem) -> int:
-    """Images to a chunk: as many as stay in cache while every tap reads them."""
-    wide = itemsize(problem.wide_dtype)
-    image = (
-        math.prod(problem.shape("x")[1:]) * problem.f + math.prod(problem.shape("y")[1:])
-    ) * wide
-    whole = problem.n * image <= WHOLE
-    return _whole_folds(problem.n if whole else chunk(problem.n, image, CACHE))
+    """Images that one loop adds up."""
+    image = problem.f * math.prod(problem.shape("x")[1:]) + math.prod(problem.shape("y")[1:])
+    small = TERMS * image * itemsize(problem.wide_dtype) <= STORED
+    return min(problem.n, TERMS if small else FOLD)
 
 
-def _grads(problem: Problem, x: jax.Array, g: jax.Array, size: int) -> jax.Array:
-    """The sum over chunks of so many images, all of one size: (taps, C)."""
-    if x.shape[0] > size:
-        sums = _sums_of_chunks(x, g, problem.axes, size)
-    else:
-        sums = _tap_sums(x, g, problem.axes, min(size, FOLD))
-    return lax.concatenate([_total(part) for part in lax.optimization_barrier(sums)], 0)
+def _stored(problem: Problem) -> int:
+    """Elements that one loop stores for a row of the first axis."""
+    outputs = [axis.o for axis in problem.axes]
+    pieces = _pieces(outputs[-1], images(problem))
+    return -(-math.prod(outputs[1:]) * math.prod(problem.out_shape) // pieces)
 
 
-def _sums_of_chunks(x: jax.Array, g: jax.Array, axes: Axes, size: int) -> list[jax.Array]:
-    """What `_tap_sums` makes of each chunk, added up; every chunk is padded in cache."""
-    padded = tuple(dataclasses.replace(axis, i=rows_read(axis), p0=0) for axis in axes)
-
-    def part(at: Any, x: jax.Array, g: jax.Array) -> list[jax.Array]:
-        x, g = (lax.dynamic_slice_in_dim(a, at, size) for a in (x, g))
-        for dim, axis in enumerate(axes, start=1):
-            x = resize(x, dim, axis.p0, rows_read(axis))
-        return _tap_sums(lax.optimization_barrier(x), g, padded, min(size, FOLD))
-
-    def add(at: Any, x: jax.Array, g: jax.Array, sums: list[jax.Array]) -> list[jax.Array]:
-        return [old + new for old, new in zip(sums, part(at, x, g), strict=True)]
-
-    call = kept_apart(jax.jit(add))
-    sums = [jnp.zeros(s.shape, s.dtype) for s in jax.eval_shape(part, 0, x, g)]
-    for at in range(0, x.shape[0], size):
-        sums = call(at, x, g, sums)
-    return sums
-
-
-def _tap_sums(x: jax.Array, g: jax.Array, axes: Axes, fold: int) -> list[jax.Array]:
-    """For each tap x*g, with so many images and pieces of the last axis added up: (rows, C).
-
-    A reduction over leading dimensions is not vectorised, so some are added elementwise, and
-    what is left is a product with ones. Each tap meets the outputs that find it inside of x,
-    which need not be padded then.
-    """
-    x, g = (a.reshape(-1, fold, *a.shape[1:]) for a in (x, g))
-    channels = g.shape[-1]
-
-    def slices(taps: Sequence[int]) -> jax.Array:
-        met = [_outputs_at(axis, k) for axis, k in zip(axes, taps, strict=True)]
-        counts = [last - first for first, last in met]
-        if min(counts) <= 0:
-            return jnp.zeros((1, channels), x.dtype)
-        pieces = _pieces(counts[-1], fold)
-        counts[-1] //= pieces
-        products = []
-        for image, piece in itertools.product(range(fold), range(pieces)):
-            begin = [first for first, _ in met]
-            begin[-1] += piece * counts[-1]
-            seen = [
-                axis.s * o + axis.d * k - axis.p0
-                for axis, k, o in zip(axes, taps, begin, strict=True)
-            ]
-            term = _rows(x, image, seen, counts, [axis.s for axis in axes])
-            products.append(term * _rows(g, image, begin, counts, [1] * len(axes)))
-        return sum(products[1:], products[0]).reshape(-1, channels)
-
-    return [slices(taps) for taps in itertools.product(*(range(axis.k) for axis in axes))]
-
-
-def _rows(
-    a: jax.Array, image: int, begin: Sequence[int], counts: Sequence[int], steps: Sequence[int]
-) -> jax.Array:
-    """From where to begin so many rows of one image of each fold, on each axis by its steps."""
-    ends = [at + s * (count - 1) + 1 for at, count, s in zip(begin, counts, steps, strict=True)]
-    first, last = [0, image, *begin, 0], [a.shape[0], image + 1, *ends, a.shape[-1]]
-    return lax.slice(a, first, last, [1, 1, *steps, 1])
-
-
-def _pieces(rows: int, fold: int) -> int:
+def _pieces(rows: int, size: int) -> int:
     """Pieces of the last axis that one loop adds up, beside so many images."""
-    return max(p for p in range(1, TERMS // fold + 1) if rows % p == 0)
-
-
-def _total(part: jax.Array) -> jax.Array:
-    return lax.dot_general(
-        jnp.ones((1, part.shape[0]), part.dtype),
-        part,
-        (((1,), (0,)), ((), ())),
-        precision=lax.Precision.HIGHEST,
-        preferred_element_type=part.dtype,
-    )
+    return max(p for p in range(1, max(TERMS // size, 1) + 1) if rows % p == 0)
 
 
 def _taps(problem: Problem) -> int:
@@ -317,22 +327,28 @@ def _taps(problem: Problem) -> int:
 def supports(problem: Problem, platform: str) -> str | None:
     if reason := static_on_cpu(problem, platform):
         return reason
-    if problem.c != 1 or problem.groups == 1:
-        return "is for depthwise convolutions"
-    if problem.leg == "filter_grad" and any(axis.b > 1 for axis in problem.axes):
+    if problem.leg != "filter_grad":
+        depthwise = problem.c == 1 and problem.groups > 1
+        return None if depthwise else "is for depthwise convolutions, but for the filter backprop"
+    if problem.c * problem.f > PAIRS:
+        return f"is for up to {PAIRS} pairs of channels to a group"
+    if any(axis.b > 1 for axis in problem.axes):
         return "its filter backprop is not for input dilation"
-    if problem.leg == "filter_grad" and _taps(problem) > _cost.LONG:
-        return f"its filter backprop takes a kernel for each tap, over {_cost.LONG} here"
     return None
 
 
 def cost(problem: Problem, planner: Planner) -> float:
-    terms = problem.multiplications
-    total = _cost.moved(problem, 2 * _cost.operands(problem))
-    taps = _taps(problem)
     if problem.leg == "filter_grad":
-        calls = -(-problem.n // images(problem))
-        return total + _cost.fused_pairs(problem, terms) + _cost.kernels(2 * taps, calls)
+        blocks = len(spans(problem.axes[0].o, rows_at_once(problem)))
+        calls = len(spans(problem.n, images(problem)))
+        stored = calls * problem.axes[0].o * _stored(problem)
+        run = problem.c * problem.f
+        if problem.c == 1 and problem.f < VECTOR:
+            run *= problem.groups
+        total = _cost.fused_pairs(problem, problem.multiplications, run)
+        total += _cost.moved(problem, _cost.operands(problem) + 2 * stored)
+        return total + _cost.kernels(4 * blocks, calls)
+    total = _cost.moved(problem, 2 * _cost.operands(problem))
     axes = window_axes(problem)
     taps = math.prod(len(_shifts(axis)) for axis in axes)
     channels = problem.n * problem.groups * problem.f
@@ -343,17 +359,13 @@ def cost(problem: Problem, planner: Planner) -> float:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    """The padded operand, and the sums of each tap before they are joined."""
+    """The padded operand; or one repeated for a multiplier, and what a loop stores."""
     padded = problem.f * math.prod(problem.shape("x"))
     if problem.leg == "filter_grad":
-        size = images(problem)
-        fold = min(size, FOLD)
-        counts = [[_met_by(axis, k) for k in range(axis.k)] for axis in problem.axes]
-        rows = math.prod(map(sum, counts[:-1])) * sum(n // _pieces(n, fold) for n in counts[-1])
-        whole = [axis.o for axis in problem.axes]  # by each tap, where chunks are padded
-        padded_rows = math.prod(whole) // _pieces(whole[-1], fold) * _taps(problem)
-        sums = 2 * -(-size // FOLD) * max(rows, padded_rows) * problem.groups * problem.f
-        padded = padded * size // max(problem.n, 1) + sums
+        repeated = problem.c == 1 and 1 < problem.f < VECTOR
+        rows = rows_at_once(problem) + 1  # and their sum
+        parts = -(-problem.n // images(problem)) * -(-problem.axes[0].o // (rows - 1))
+        padded = repeated * padded + rows * _stored(problem) + parts * math.prod(problem.out_shape)
     return _cost.widened(problem) + padded * itemsize(problem.wide_dtype)
 
 
