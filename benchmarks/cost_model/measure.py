@@ -7,8 +7,8 @@ Each row is one algorithm on one leg of one shape: the median of interleaved rou
 and the time that compiling it took. Every result is compared with direct's first. A second run
 beside an earlier one keeps the lower of both times: threads that share a core, or pages that the
 allocator gave back, make whole runs of a candidate slow. An algorithm that was rewritten is timed
-with --only, beside direct: as a multiple of direct's time now, of its earlier time; with --anew its
-own earlier times are forgotten.
+with --only, beside direct: as a multiple of direct's time now, of its earlier time, unless direct
+is too slow to be timed well; with --anew its own earlier times are forgotten.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def timed(name: str, leg: str, problem: Problem, before, only: str | None, anew:
         results, scale = measure(problem, None), 1.0
     elif BY_NAME[only].supports(problem, "cpu") is None:
         results = measure(problem, only)
-        scale = float(kept["direct"]["seconds"]) / results.pop("direct")[0]
+        direct, _ = results.pop("direct")
+        near = direct <= HOPELESS * min(seconds for seconds, _ in results.values())
+        scale = float(kept["direct"]["seconds"]) / direct if near else 1.0
     else:
         results, scale = {}, 1.0
     others = [] if only is None else [label for label in kept if label not in results]

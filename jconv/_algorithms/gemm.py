@@ -285,7 +285,7 @@ def cost(problem: Problem, planner: Planner) -> float:
         total += _cost.moved(problem, _cost.operands(problem))
         if problem.leg == "conv" or (problem.leg == "filter_grad" and not by_planes(problem)):
             total += _cost.packed(product(problem.shape("w")))  # the filter turned over
-    copies = 1 if pointwise(problem) else 3
+    copies = 1 if pointwise(problem) or disjoint(problem) else 3
     held = (1 if pointwise(problem) else 2) * _gathered(problem) * images(problem)
     total += _cost.fresh(held * itemsize(problem.wide_dtype))
     if problem.leg == "conv":
