@@ -179,6 +179,18 @@ def test_a_few_images_and_rows_at_a_time_change_nothing(monkeypatch, n, size, ro
     assert cases
 
 
+@pytest.mark.parametrize("leg", LEGS)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_sum_of_few_taps_takes_no_temporaries(leg, stride):
+    plan = jconv.plan(
+        (8, 60, 60, 32), (3, 3, 1, 32), stride=stride, padding=1, groups=32, platform="cpu"
+    )
+    problem = plan.problem.replace(leg=leg)
+    compiled = program("taps", problem).lower(*draw(problem)).compile()
+    few = 3 << 20 if leg == "filter_grad" else 1 << 14  # what is added up to one row
+    assert compiled.memory_analysis().temp_size_in_bytes <= few
+
+
 @pytest.mark.parametrize(("x", "rows"), [((9, 400, 6), 400), ((2, 90, 60, 12), 40)])
 def test_windows_in_a_loop_are_not_copied(monkeypatch, x, rows):
     """However many taps read a row, temporaries hold what a loop stores and little more."""
@@ -213,6 +225,7 @@ def test_edges_by_themselves_change_nothing(monkeypatch):
     """Windows inside of x first, then those along its edges, on every depthwise case."""
     monkeypatch.setattr(taps, "LARGE", 0)
     monkeypatch.setattr(taps, "MOSTLY", 0)
+    monkeypatch.setattr(taps, "few", lambda axes: False)
     in_parts = 0
     for problem in supported("taps"):
         if problem.leg != "filter_grad":

@@ -34,6 +34,7 @@ from jconv._problem import Problem
 CHANCE = 0.1  # by which two predictions may be off against each other
 PULL = 0.003  # what it costs to move a constant from where it began
 LOSS = 2.0  # how much more it counts to be slower than direct than to miss what is quicker
+MEASURED = ("dot", "dot_rows", "dot_inner", "dot_columns", "dot_turned", "product")  # products.py
 STANDING = _cost.CONSTANTS  # those of the code, for the jax that this runs on
 SIMPLE = (
     "direct",
@@ -95,13 +96,13 @@ def use(constants: _cost.Constants) -> None:
 def fit(rows: list[Row], *, refine: bool = True, from_code: bool = False) -> _cost.Constants:
     """The constants for these rows; `from_code` looks near those of the code as well."""
     start = STANDING
-    names = [field.name for field in dataclasses.fields(start)]
+    names = [f.name for f in dataclasses.fields(start) if f.name not in MEASURED]
     simple = [row for row in rows if row.label in SIMPLE]
     measured = np.log([row.seconds for row in simple])
     origin = np.log([getattr(start, name) for name in names])
 
     def constants(at: np.ndarray) -> _cost.Constants:
-        return _cost.Constants(**dict(zip(names, map(float, np.exp(at)), strict=True)))
+        return dataclasses.replace(start, **dict(zip(names, map(float, np.exp(at)), strict=True)))
 
     def residuals(at: np.ndarray) -> np.ndarray:
         use(constants(at))

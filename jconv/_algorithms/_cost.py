@@ -25,12 +25,13 @@ class Constants:
     same measurements got better by it: the report has what they choose.
     """
 
-    dot: float = 3.52e11  # operations of a matrix product with no short side
-    dot_rows: float = 1.97
-    dot_inner: float = 7.24
-    dot_columns: float = 5
+    dot: float = 3.95e11  # operations of a matrix product with no short side
+    dot_rows: float = 4
+    dot_inner: float = 2.5
+    dot_columns: float = 14
+    dot_turned: float = 8  # columns, where both operands are contracted on their rows
+    product: float = 2.5e-5  # seconds for a product of any size
     batch: float = 4.5e11  # operations of products that are a batch
-    dot_turned: float = 6.63  # its short side, where both operands are contracted on their rows
     conv: float = 4.31e11  # operations of XLA's convolution with many channels
     conv_inner: float = 45  # products to a window
     conv_columns: float = 14.3
@@ -71,12 +72,13 @@ RUNS = 3e3  # over which a compilation should have paid
 
 # XLA of jaxlib 0.11 on has other convolutions: what is measured there is told by itself.
 NEWER = Constants(
-    dot=4.25e11,
-    dot_rows=7.88,
-    dot_inner=10.7,
-    dot_columns=41.9,
-    batch=7.42e11,
-    dot_turned=0.139,
+    dot=4.05e11,
+    dot_rows=8,
+    dot_inner=2,
+    dot_columns=16,
+    dot_turned=8,
+    product=3e-5,
+    batch=5e11,
     conv=5.32e11,
     conv_inner=8.29,
     conv_columns=33.7,
@@ -110,21 +112,32 @@ def _share(size: float, half: float) -> float:
 
 def dot(problem: Problem, rows: float, inner: float, columns: float) -> float:
     """A matrix product of (rows, inner) and (inner, columns)."""
-    c = CONSTANTS
-    rate = c.dot * _share(rows, c.dot_rows) * _share(inner, c.dot_inner)
-    return 2 * rows * inner * columns / (rate * _share(columns, c.dot_columns) * _width(problem))
-
-
-def batch(problem: Problem, count: float, rows: float, inner: float, columns: float) -> float:
-    """So many of them at once, up to jaxlib 0.10 one after another."""
-    c = CONSTANTS
-    once = alone(rows, inner, columns) * dot(problem, rows, inner, columns)
-    return count * once * c.dot / c.batch
+    return CONSTANTS.product + _multiplied(problem, rows, inner, columns)
 
 
 def turned(problem: Problem, rows: float, inner: float, columns: float) -> float:
     """The same of (inner, rows) turned over and (inner, columns)."""
-    return dot(problem, rows, inner, columns) / _share(min(rows, columns), CONSTANTS.dot_turned)
+    return CONSTANTS.product + batch_turned(problem, 1, rows, inner, columns)
+
+
+def batch(problem: Problem, count: float, rows: float, inner: float, columns: float) -> float:
+    """So many of them at once, up to jaxlib 0.10 one after another."""
+    once = alone(rows, inner, columns) * _multiplied(problem, rows, inner, columns)
+    return count * once * CONSTANTS.dot / CONSTANTS.batch
+
+
+def batch_turned(
+    problem: Problem, count: float, rows: float, inner: float, columns: float
+) -> float:
+    """So many of those that are turned over."""
+    once = _multiplied(problem, rows, inner, columns)
+    return count * once / _share(columns, CONSTANTS.dot_turned)
+
+
+def _multiplied(problem: Problem, rows: float, inner: float, columns: float) -> float:
+    c = CONSTANTS
+    rate = c.dot * _share(rows, c.dot_rows) * _share(inner, c.dot_inner)
+    return 2 * rows * inner * columns / (rate * _share(columns, c.dot_columns) * _width(problem))
 
 
 def fused(problem: Problem, terms: float) -> float:

@@ -263,6 +263,17 @@ def _gathered(problem: Problem) -> float:
     return product([axis.o for axis in problem.axes]) * math.prod(kept) * problem.c
 
 
+def _interleaved(problem: Problem) -> int:
+    """Elements of an image that residues are joined to, axis after axis, in an input backprop."""
+    total, axes = 0, problem.axes
+    for dim, axis in enumerate(axes):
+        lie = dim == len(axes) - 1 and axis.k == axis.s and axis.d == 1
+        if axis.s > 1 and not (lie or pointwise(problem)):
+            done = math.prod(each.i for each in axes[: dim + 1])
+            total += done * math.prod(each.o * each.k for each in axes[dim + 1 :]) * problem.c
+    return total
+
+
 def _kernels(problem: Problem) -> int:
     if pointwise(problem):
         return 2
@@ -297,7 +308,7 @@ def cost(problem: Problem, planner: Planner) -> float:
             total
             + calls * multiply
             + _cost.fused(problem, gathered)
-            + _cost.moved(problem, 2 * gathered)
+            + _cost.moved(problem, 2 * (gathered + problem.n * _interleaved(problem)))
         )
     if by_planes(problem):
         multiply = _cost.dot(problem, taps * problem.c, windows / calls, problem.f)

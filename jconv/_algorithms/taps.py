@@ -22,13 +22,13 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._algorithms._rows import around
+from jconv._algorithms._rows import around, tap_of
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
 from jconv._jax import kept_apart
 from jconv._problem import Problem, itemsize
 
-TERMS = 16  # products that one loop of the filter backprop adds up before it stores
+TERMS = 16  # products that one loop adds up, each of its own windows
 FOLD = 8  # images among them, at most, where they are large
 STORED = 1 << 24  # bytes of them, and of images that are small together
 COPIES = 1 << 30  # bytes that the windows of one axis are described as places in
@@ -102,7 +102,7 @@ def _outputs_at(axis: Axis, k: int) -> tuple[int, int]:
 
 def framed(axes: Axes, size: int) -> bool:
     """Whether most windows of an x of many bytes lie inside of it, and some do not."""
-    if any(axis.b > 1 for axis in axes) or size < LARGE:
+    if any(axis.b > 1 for axis in axes) or size < LARGE or few(axes):
         return False
     inside = math.prod(last - first for first, last in map(_inside, axes))
     outputs = math.prod(axis.o for axis in axes)
@@ -136,37 +136,49 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
     """
     shifts = [_shifts(axis) for axis in axes]
     counts = [-(-axis.o // axis.b) for axis in axes]
-    lows = [max(0, -min(each, default=0)) for each in shifts]
-    for dim, (axis, each, low, count) in enumerate(
-        zip(axes, shifts, lows, counts, strict=True), start=1
-    ):
-        x = resize(x, dim, low, low + max(each, default=0) + axis.s * (count - 1) + 1)
+    lows = [0] * len(axes)
+    copied = not few(axes)
+    for dim, (axis, each, count) in enumerate(zip(axes, shifts, counts, strict=True), start=1):
+        if copied:
+            lows[dim - 1] = max(0, -min(each, default=0))
+            last = max(each, default=0) + axis.s * (count - 1)
+            x = resize(x, dim, lows[dim - 1], lows[dim - 1] + last + 1)
         w = _taps_of(w, 2 * (dim - 1), axis, each)
     x, w = lax.optimization_barrier((x, w))
     n, channels = x.shape[0], x.shape[-1]
-    strides, dilations = zip(*((axis.s, axis.b) for axis in axes), strict=True)
+    dilations = [axis.b for axis in axes]
+    whole = (n, *(size for pair in zip(counts, dilations, strict=True) for size in pair), channels)
     products = []
     for terms in itertools.product(*map(enumerate, shifts)):
-        starts = [low + r for (_, r), low in zip(terms, lows, strict=True)]
-        stops = [
-            start + axis.s * (count - 1) + 1
-            for start, axis, count in zip(starts, axes, counts, strict=True)
-        ]
-        rows = lax.slice(x, [0, *starts, 0], [n, *stops, channels], [1, *strides, 1])
+        rows, met = x, np.ones((), bool)
+        for dim, (axis, each, count, low, (_, r)) in enumerate(
+            zip(axes, shifts, counts, lows, terms, strict=True)
+        ):
+            read = dataclasses.replace(axis, i=x.shape[dim + 1], o=count, k=1, d=1, p0=-low - r)
+            if copied:
+                rows = tap_of(lax.slice_in_dim(rows, low + r, None, axis=dim + 1), dim + 1, 0, read)
+            else:
+                rows = lax.squeeze(around(rows, dim + 1, read), [dim + 2])
+            reached = [c in each[r] for c in range(axis.b)]
+            met = np.logical_and.outer(met, np.logical_and.outer(_inside_at(read)[:, 0], reached))
         rows = lax.expand_dims(rows, range(2, 2 * len(axes) + 1, 2))
         tap = w[tuple(index for q, _ in terms for index in (q, slice(None)))]
-        tap = tap.reshape(*(size for b in dilations for size in (1, b)), channels)
-        met = _met(axes, shifts, [r for _, r in terms])
+        product = rows * tap.reshape(*(size for b in dilations for size in (1, b)), channels)
         if not met.all():  # a select of lax: jnp.where is a call, which would not fuse
-            shape = (n, *(size for pair in zip(counts, dilations, strict=True) for size in pair))
-            rows, met = (jnp.broadcast_to(each, (*shape, channels)) for each in (rows, met))
-            rows = lax.select(met, rows, jnp.zeros_like(rows))
-        products.append(rows * tap)
+            product = jnp.broadcast_to(product, whole)
+            met = lax.broadcast_in_dim(met, whole, range(1, len(whole) - 1))
+            product = lax.select(met, product, lax.full_like(product, 0))
+        products.append(product)
     sizes = [count * b for count, b in zip(counts, dilations, strict=True)]
     none = jnp.zeros((n, *sizes, channels), x.dtype)
     total = sum(products[1:], products[0]) if products else none
     outputs = [0] * (len(axes) + 2), [n, *(axis.o for axis in axes), channels]
     return lax.slice(total.reshape(n, *sizes, channels), *outputs)
+
+
+def few(axes: Axes) -> bool:
+    """Whether one loop takes in all terms of a sum with each its own way around x, not padded."""
+    return math.prod(len(_shifts(axis)) for axis in axes) <= TERMS and all(a.i for a in axes)
 
 
 def _shifts(axis: Axis) -> dict[int, dict[int, int]]:
@@ -193,14 +205,6 @@ def _taps_of(w: jax.Array, dim: int, axis: Axis, shifts: dict[int, dict[int, int
     rows += [lax.slice_in_dim(w, k, k + 1, axis=dim) for k in places]
     shape = (*w.shape[:dim], len(shifts), axis.b, *w.shape[dim + 1 :])
     return lax.concatenate(rows, dim).reshape(shape)
-
-
-def _met(axes: Axes, shifts: list[dict[int, dict[int, int]]], rows: list[int]) -> np.ndarray:
-    """Which residues have a tap in these rows, along the dimensions of a sum."""
-    met = np.ones((), bool)
-    for axis, each, r in zip(axes, shifts, rows, strict=True):
-        met = np.logical_and.outer(met, [[c in each[r] for c in range(axis.b)]])
-    return met[..., None]
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
@@ -348,19 +352,22 @@ def cost(problem: Problem, planner: Planner) -> float:
         total = _cost.fused_pairs(problem, problem.multiplications, run)
         total += _cost.moved(problem, _cost.operands(problem) + 2 * stored)
         return total + _cost.kernels(4 * blocks, calls)
-    total = _cost.moved(problem, 2 * _cost.operands(problem))
     axes = window_axes(problem)
     taps = math.prod(len(_shifts(axis)) for axis in axes)
     channels = problem.n * problem.groups * problem.f
-    sums = _cost.taps(problem, channels * math.prod(axis.o for axis in axes) * taps, taps)
+    total = _cost.taps(problem, channels * math.prod(axis.o for axis in axes) * taps, taps)
     size = channels * math.prod(axis.i for axis in axes) * itemsize(problem.wide_dtype)
     edges = 2 * problem.rank if framed(axes, size) else 0
-    return total + sums + _cost.kernels(3 * (1 + edges))
+    copies = 0 if few(axes) else 1
+    total += _cost.moved(problem, (1 + copies) * _cost.operands(problem))
+    return total + _cost.kernels(1 + 2 * copies + 3 * edges)
 
 
 def workspace(problem: Problem, platform: str) -> int:
     """The padded operand; or one repeated for a multiplier, and what a loop stores."""
     padded = problem.f * math.prod(problem.shape("x"))
+    if problem.leg != "filter_grad" and problem.f == 1 and few(window_axes(problem)):
+        padded = 0
     if problem.leg == "filter_grad":
         repeated = problem.c == 1 and 1 < problem.f < VECTOR
         rows = rows_at_once(problem) + 1  # and their sum

@@ -284,7 +284,7 @@ def seconds(problem: Problem, m: int) -> float:
     total = _cost.transformed(problem, terms)
     total += _cost.moved(problem, 2 * points * (count * (inner + columns) + inner * columns))
     if problem.leg == "filter_grad":
-        products = points * _cost.turned(problem, inner, count / calls, columns)
+        products = _cost.batch_turned(problem, points, inner, count / calls, columns)
         total += _cost.moved(problem, 2 * (calls - 1) * math.prod(problem.out_shape))
     else:
         products = _cost.batch(problem, points, count / calls, inner, columns)
