@@ -15,7 +15,6 @@ import functools
 import math
 import random
 import statistics
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +25,7 @@ from scipy.optimize import least_squares
 from jconv._bench.machine import settle_allocator
 from jconv._bench.match import WARM
 from jconv._clock import race
+from jconv._progress import Progress
 
 CONTRACTED = {"plain": ((1,), (0,)), "transposed": ((1,), (1,)), "turned": ((0,), (0,))}
 NAMES = ("dot", "dot_rows", "dot_inner", "dot_columns", "product")
@@ -91,15 +91,18 @@ def main() -> None:
         with open(arguments.times, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["kind", "rows", "inner", "columns", "seconds"])
-            for at, sizes in enumerate(drawn(arguments.count)):
-                writer.writerow([*sizes, f"{measure(*sizes):.3e}"])
-                print(f"\r{at + 1}/{arguments.count}", end="", file=sys.stderr)
-        print(file=sys.stderr)
+            with Progress(arguments.count) as progress:
+                for sizes in drawn(arguments.count):
+                    progress.show(" ".join(map(str, sizes)))
+                    writer.writerow([*sizes, f"{measure(*sizes):.3e}"])
+                    progress.step()
     with open(arguments.times, newline="") as file:
         read = [tuple(row.values()) for row in csv.DictReader(file)]
     for kinds in [("plain", "transposed"), ("turned",)]:
         constants, off = fit([tuple(map(float, row[1:])) for row in read if row[0] in kinds])
-        told = ", ".join(f"{name} {value:.3g}" for name, value in zip(NAMES, constants, strict=True))
+        told = ", ".join(
+            f"{name} {value:.3g}" for name, value in zip(NAMES, constants, strict=True)
+        )
         print(f"{' and '.join(kinds)}: {told}; off by a factor of {off:.2f}")
 
 

@@ -26,7 +26,7 @@ def _square(
     return shapes
 
 
-def drawn(count: int, seed: int = 0) -> list[Shape]:
+def drawn(count: int, seed: int = 0, family: str = "drawn") -> list[Shape]:
     """Shapes at random: uneven channels, few pixels, and whatever else nobody would think of."""
     draw = random.Random(seed)
     shapes: list[Shape] = []
@@ -53,7 +53,7 @@ def drawn(count: int, seed: int = 0) -> list[Shape]:
             continue
         name = f"drawn-{rank}d-{n}x{size}-{c}-{f}-k{k}-s{stride}-d{dilation}-{padding.lower()}"
         keywords = {"stride": stride, "dilation": dilation, "padding": padding}
-        shapes.append(("drawn", name, (n, *[size] * rank, c), (*[k] * rank, c, f), keywords))
+        shapes.append((family, name, (n, *[size] * rank, c), (*[k] * rank, c, f), keywords))
     return shapes
 
 
@@ -258,4 +258,5 @@ SHAPES: list[Shape] = [
     *_square("wide", [(2, 16, 8, 8, 9)], rank=3),
     *drawn(90),
     *drawn_in_groups(30),
+    *(shape for seed in (5, 6) for shape in drawn(40, seed, "drawn-again")),
 ]
