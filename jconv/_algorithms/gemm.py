@@ -35,7 +35,6 @@ Options = dict
 
 TURNED = 192  # channels from which on pixels turned over make a quicker product, copy included
 COPIED = (16 if FEW_TASKS else 26) << 20  # bytes of them, at most
-UNSURE = 1.4  # a margin: where predictions are off by most, or little is to be gained
 PLANES = 8  # input channels up to which a filter backprop copies rows of pixels, not of channels
 
 
@@ -329,15 +328,6 @@ def workspace(problem: Problem, platform: str) -> int:
     return widened + int(2 * images(problem) * _gathered(problem)) * itemsize(problem.wide_dtype)
 
 
-def margin(problem: Problem) -> float:
-    if pointwise(problem):
-        # A line's pixels lie in a row, and XLA's own convolution reads them so from 0.11 on.
-        return 1.0 if problem.rank > 1 and FEW_TASKS else MARGIN
-    strided = problem.leg == "input_grad" and any(axis.s > 1 for axis in problem.axes)
-    packed = problem.leg == "conv" and not disjoint(problem)  # as XLA's convolution does by itself
-    return UNSURE if packed or (strided and problem.rank > 1) else MARGIN
-
-
 GEMM = Algorithm(
     name="gemm",
     exact=True,
@@ -346,5 +336,6 @@ GEMM = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
-    margin=margin,
+    # A line's pixels lie in a row, and XLA's own convolution reads them so from jaxlib 0.11 on.
+    margin=lambda problem: 1.0 if pointwise(problem) and problem.rank > 1 and FEW_TASKS else MARGIN,
 )

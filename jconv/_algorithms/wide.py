@@ -156,6 +156,7 @@ WIDE = Algorithm(
     error=2.0,
     supports=supports,
     cost=cost,
+    margin=lambda problem: 1.15,  # one convolution, as direct is
     workspace=workspace,
     run=run,
 )
