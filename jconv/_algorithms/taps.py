@@ -81,10 +81,10 @@ def _sum(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
     for dim, axis in enumerate(axes):
         first, last = inside[dim]
         for edge in ((0, first), (last, axis.o)):
-            spans = [*inside[:dim], edge, *((0, later.o) for later in axes[dim + 1 :])]
+            region = [*inside[:dim], edge, *((0, later.o) for later in axes[dim + 1 :])]
             if edge[0] < edge[1]:
-                part = _region(x, w, axes, spans)
-                y = lax.dynamic_update_slice(y, part, [0, *(first for first, _ in spans), 0])
+                part = _region(x, w, axes, region)
+                y = lax.dynamic_update_slice(y, part, [0, *(first for first, _ in region), 0])
     return y
 
 
@@ -109,9 +109,9 @@ def framed(axes: Axes, size: int) -> bool:
     return MOSTLY * outputs <= inside < outputs
 
 
-def _region(x: jax.Array, w: jax.Array, axes: Axes, spans: Sequence[tuple[int, int]]) -> jax.Array:
+def _region(x: jax.Array, w: jax.Array, axes: Axes, region: Sequence[tuple[int, int]]) -> jax.Array:
     """Some of the outputs: on each axis, from the first to before the last."""
-    pairs = zip(axes, spans, strict=True)
+    pairs = zip(axes, region, strict=True)
     starts, parts = zip(*(_part(axis, at, end - at) for axis, (at, end) in pairs), strict=True)
     stops = [start + part.i for start, part in zip(starts, parts, strict=True)]
     x = lax.slice(x, [0, *starts, 0], [x.shape[0], *stops, x.shape[-1]])
@@ -210,7 +210,7 @@ def _taps_of(w: jax.Array, dim: int, axis: Axis, shifts: dict[int, dict[int, int
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     """A few images at a time, and rows of their outputs."""
     groups, c, f = problem.groups, problem.c, problem.f
-    if c == 1 and f < VECTOR:  # more than a vector of channels to a loop
+    if _as_groups(problem):
         x, groups, f = _repeat(x, f), groups * f, 1
     blocks = spans(problem.axes[0].o, rows_at_once(problem))
     calls = [
@@ -225,6 +225,11 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
     grads = [call(size, at, x, g) for call in calls for at, size in batches]
     w = functools.reduce(lax.add, grads).reshape(-1, groups, c, f)
     return jnp.swapaxes(w, 1, 2).reshape(problem.out_shape)
+
+
+def _as_groups(problem: Problem) -> bool:
+    """Whether filters of one channel are groups of their own: they are too few for a loop."""
+    return problem.c == 1 and problem.f < VECTOR
 
 
 def grads_of_rows(
@@ -324,10 +329,6 @@ def _pieces(rows: int, size: int) -> int:
     return max(p for p in range(1, max(TERMS // size, 1) + 1) if rows % p == 0)
 
 
-def _taps(problem: Problem) -> int:
-    return math.prod(axis.k for axis in problem.axes)
-
-
 def supports(problem: Problem, platform: str) -> str | None:
     if reason := static_on_cpu(problem, platform):
         return reason
@@ -347,7 +348,7 @@ def cost(problem: Problem, planner: Planner) -> float:
         calls = len(spans(problem.n, images(problem)))
         stored = calls * problem.axes[0].o * _stored(problem)
         run = problem.c * problem.f
-        if problem.c == 1 and problem.f < VECTOR:
+        if _as_groups(problem):
             run *= problem.groups
         total = _cost.fused_pairs(problem, problem.multiplications, run)
         total += _cost.moved(problem, _cost.operands(problem) + 2 * stored)
@@ -369,7 +370,7 @@ def workspace(problem: Problem, platform: str) -> int:
     if problem.leg != "filter_grad" and problem.f == 1 and few(window_axes(problem)):
         padded = 0
     if problem.leg == "filter_grad":
-        repeated = problem.c == 1 and 1 < problem.f < VECTOR
+        repeated = _as_groups(problem) and problem.f > 1
         rows = rows_at_once(problem) + 1  # and their sum
         parts = -(-problem.n // images(problem)) * -(-problem.axes[0].o // (rows - 1))
         padded = repeated * padded + rows * _stored(problem) + parts * math.prod(problem.out_shape)
