@@ -1,21 +1,22 @@
-"""Windows of x as the rows of a matrix, and back: im2col and col2im, axis by axis."""
+"""Windows of x, where they lie and as the rows of a matrix (im2col)."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from jconv._algorithms._arrange import interleave, rows_read
-from jconv._algorithms._window import resize
 from jconv._geometry import Axis
+from jconv._jax import kept_apart
 
-
-def resize_all(x: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
-    """The rows of x from the first that a window reads to the last."""
-    for dim, axis in enumerate(axes, start=1):
-        x = resize(x, dim, axis.p0, rows_read(axis))
-    return x
+TERMS = 16  # that one loop adds up, each of its own windows: of more, XLA copies what they read
+RUN = 128  # elements from which on a copy is as fast as of longer runs
 
 
 def tap_of(x: jax.Array, dim: int, tap: int, axis: Axis) -> jax.Array:
@@ -24,78 +25,112 @@ def tap_of(x: jax.Array, dim: int, tap: int, axis: Axis) -> jax.Array:
     return lax.slice_in_dim(x, start, start + axis.s * (axis.o - 1) + 1, axis.s, axis=dim)
 
 
-def windows(x: jax.Array, dim: int, axis: Axis) -> jax.Array:
-    """One axis of x as its windows, their taps laid side by side before the channels."""
-    if axis.k == 1:
-        return tap_of(x, dim, 0, axis)
-    if axis.d == 1 and axis.s == axis.k:
-        # The windows lie end to end: a reshape, then the taps move behind the other axes.
-        shape = (*x.shape[:dim], axis.o, axis.k, *x.shape[dim + 1 :])
-        return _flatten_last(jnp.moveaxis(x.reshape(shape), dim + 1, -2))
-    taps = [tap_of(x, dim, tap, axis) for tap in range(axis.k)]
-    return lax.optimization_barrier(lax.concatenate(taps, x.ndim - 1))
+def places(x: jax.Array, dim: int, start: int, steps: Sequence[tuple[int, int]]) -> jax.Array:
+    """One dimension of x as several, of (count, step) each, read where they lie.
+
+    Place start + n*step + m*step' + ... goes round at the ends. Among copies of x laid end to end
+    it is also found at n*(step + c*size) for any whole c, so that places that overlap lie side by
+    side there, and a cut is a slice and a reshape. A loop that all of this is fused into copies
+    nothing for it.
+    """
+    for at, (count, step) in enumerate(steps, dim):
+        size = x.shape[at]
+        reach = 1 + sum((count - 1) * step for count, step in steps[at - dim + 1 :])
+        step += size * max(0, -(-(reach - step) // size))
+        first, start = start % size, 0
+        copies = -(-(first + count * step) // size)
+        lead, rest = x.shape[:at], x.shape[at + 1 :]
+        x = jnp.broadcast_to(lax.expand_dims(x, [at]), (*lead, copies, size, *rest))
+        x = lax.slice_in_dim(x.reshape(*lead, -1, *rest), first, first + count * step, axis=at)
+        x = lax.slice_in_dim(x.reshape(*lead, count, step, *rest), 0, reach, axis=at + 1)
+    return lax.squeeze(x, [dim + len(steps)])
 
 
 def around(x: jax.Array, dim: int, axis: Axis) -> jax.Array:
-    """One axis of x as its windows (o, k), read where they lie: places outside go round.
+    """One axis of x as its windows (o, k), read where they lie: places outside go round."""
+    return places(x, dim, -axis.p0, [(axis.o, axis.s), (axis.k, axis.d)])
 
-    Among copies of x laid end to end, row s*o + d*k is also found at o*(s + c*i) + d*k, for any
-    whole c: windows that share rows lie side by side there. A loop that all of this is fused
-    into copies nothing for it.
+
+def lies_inside(axis: Axis) -> np.ndarray:
+    """Whether output o finds tap k inside of x."""
+    at = axis.s * np.arange(axis.o)[:, None] + axis.d * np.arange(axis.k) - axis.p0
+    return (at >= 0) & (at < axis.i)
+
+
+def only(inside: Sequence[np.ndarray], x: jax.Array, pairs: Sequence[tuple[int, int]]) -> jax.Array:
+    """x with zeros but where each pair of its dimensions says so.
+
+    A select of lax: `jnp.where` is a call, which would not fuse. One array for all of them would
+    be of the size of an image.
     """
-    i, reach = x.shape[dim], axis.d * (axis.k - 1) + 1
-    step = axis.s + i * max(0, -(-(reach - axis.s) // i))
-    start = -axis.p0 % i
-    copies = -(-(start + axis.o * step) // i)
-    lead, rest = x.shape[:dim], x.shape[dim + 1 :]
-    x = jnp.broadcast_to(lax.expand_dims(x, [dim]), (*lead, copies, i, *rest))
-    x = lax.slice_in_dim(x.reshape(*lead, -1, *rest), start, start + axis.o * step, axis=dim)
-    return lax.slice_in_dim(x.reshape(*lead, axis.o, step, *rest), 0, reach, axis.d, axis=dim + 1)
+    held = None
+    for each, dims in zip(inside, pairs, strict=True):
+        if not each.all():
+            each = lax.broadcast_in_dim(each, x.shape, dims)
+            held = each if held is None else held & each
+    return x if held is None else lax.select(held, x, lax.full_like(x, 0))
 
 
-def _flatten_last(x: jax.Array) -> jax.Array:
-    return x.reshape(*x.shape[:-2], -1)
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """Some axes laid out: (N, before, i..., done, run) as (N, before, o..., done, k..., run)."""
+
+    axes: tuple[Axis, ...]
+    before: int  # rows of the axes that are still to come
+    done: int  # windows of those that are laid out
+    run: int  # elements of each
+
+    @property
+    def windows(self) -> int:
+        return math.prod(axis.o for axis in self.axes) * self.done
+
+    @property
+    def elements(self) -> int:
+        """Of an image, when it is done."""
+        return self.before * self.windows * math.prod(axis.k for axis in self.axes) * self.run
+
+    @property
+    def copies(self) -> bool:
+        """Unless windows lie end to end, and nothing is to come between the taps of one."""
+        if any(axis.k > 1 for axis in self.axes) and (self.done > 1 or len(self.axes) > 1):
+            return True
+        return not all(
+            axis.p0 == 0 and axis.s == axis.k and axis.d == 1 and axis.i == axis.o * axis.k
+            for axis in self.axes
+        )
+
+
+def passes(axes: tuple[Axis, ...], channels: int) -> list[Pass]:
+    """All axes at once, or the last alone where channels are few: others then copy longer runs."""
+    found, done, run = [], 1, channels
+    while axes:
+        alone = run < RUN and axes[-1].k > 1
+        axes, some = (axes[:-1], axes[-1:]) if alone else ((), axes)
+        found.append(Pass(some, math.prod(axis.i for axis in axes), done, run))
+        done = found[-1].windows
+        run *= math.prod(axis.k for axis in some)
+    return found
 
 
 def gather(x: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
-    """x (N, i..., C) as a matrix with a row (k..., C) for each window."""
-    x = resize_all(x, axes)
-    # The last axis first, so that its taps end up fastest.
-    for dim in reversed(range(1, len(axes) + 1)):
-        x = windows(x, dim, axes[dim - 1])
-    return x.reshape(-1, x.shape[-1])
+    """x (N, i..., C) as a matrix with a row (k..., C) for each window (N, o...)."""
+    n, run = x.shape[0], x.shape[-1]
+    for each in passes(axes, run):
+        # Three dimensions, none of one element if it can be: XLA copies others to call with them.
+        x = x.reshape(n * each.before, -1, each.run)
+        if each.copies:
+            x = kept_apart(jax.jit(functools.partial(windows, each)))(x)
+    return x.reshape(n * math.prod(axis.o for axis in axes), -1)
 
 
-def scatter(rows: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
-    """Rows (N, o..., k..., C) added up to x (N, i..., C): the transpose of gather."""
-    rank = len(axes)
-    for dim, axis in enumerate(axes, start=1):
-        rows = add_up(rows, rank + 1, dim, axis)
-    return rows
-
-
-def add_up(rows: jax.Array, taps: int, dim: int, axis: Axis) -> jax.Array:
-    """Put product (o, k) of one axis, `dim` and `taps`, at row s*o + d*k - p0 of x.
-
-    Rows of one residue modulo s are sums of shifted taps; the residues interleave.
-    """
-    s, d, o = axis.s, axis.d, axis.o
-    if s == axis.k and d == 1 and taps == dim + 1:  # they lie as they are to lie
-        shape = (*rows.shape[:dim], o * s, *rows.shape[taps + 1 :])
-        return resize(rows.reshape(shape), dim, -axis.p0, axis.i)
-    shifts = [divmod(d * k, s) for k in range(axis.k)]
-    furthest = max(q for q, _ in shifts)
-    product_of = lambda k: lax.index_in_dim(rows, k, taps, keepdims=False)  # noqa: E731
-    at = dim - (taps < dim)
-    phases = []
-    for residue in range(s):
-        terms = [
-            resize(product_of(k), at, q, o + furthest)
-            for k, (q, r) in enumerate(shifts)
-            if r == residue
-        ]
-        phases.append(sum(terms[1:], terms[0]) if terms else None)
-    like = next(phase for phase in phases if phase is not None)
-    phases = [jnp.zeros_like(like) if phase is None else phase for phase in phases]
-    x = interleave(phases, at) if s > 1 else phases[0]
-    return resize(lax.optimization_barrier(x), at, -axis.p0, axis.i)
+def windows(each: Pass, x: jax.Array) -> jax.Array:
+    """(N, i... * done, run) as (N, o..., done, k..., run), without dimensions of one element."""
+    axes, rank = each.axes, len(each.axes)
+    sizes = [*(axis.i for axis in axes[1:]), each.done]
+    steps = [math.prod(sizes[at:]) for at in range(rank)]
+    start = -sum(axis.p0 * step for axis, step in zip(axes, steps, strict=True))
+    outputs = [(axis.o, axis.s * step) for axis, step in zip(axes, steps, strict=True)]
+    taps = [(axis.k, axis.d * step) for axis, step in zip(axes, steps, strict=True)]
+    x = places(x, 1, start, [*outputs, (each.done, 1), *taps])
+    x = only([*map(lies_inside, axes)], x, [(at, at + rank + 1) for at in range(1, rank + 1)])
+    return x.reshape([size for size in x.shape if size > 1])

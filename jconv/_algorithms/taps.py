@@ -22,13 +22,12 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._algorithms._rows import around, tap_of
+from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
 from jconv._jax import kept_apart
 from jconv._problem import Problem, itemsize
 
-TERMS = 16  # products that one loop adds up, each of its own windows
 FOLD = 8  # images among them, at most, where they are large
 STORED = 1 << 24  # bytes of them, and of images that are small together
 COPIES = 1 << 30  # bytes that the windows of one axis are described as places in
@@ -147,10 +146,11 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
     x, w = lax.optimization_barrier((x, w))
     n, channels = x.shape[0], x.shape[-1]
     dilations = [axis.b for axis in axes]
-    whole = (n, *(size for pair in zip(counts, dilations, strict=True) for size in pair), channels)
+    shape = [size for b in dilations for size in (1, b)]
+    pairs = [(at, at + 1) for at in range(1, 2 * len(axes), 2)]
     products = []
     for terms in itertools.product(*map(enumerate, shifts)):
-        rows, met = x, np.ones((), bool)
+        rows, met = x, []
         for dim, (axis, each, count, low, (_, r)) in enumerate(
             zip(axes, shifts, counts, lows, terms, strict=True)
         ):
@@ -160,15 +160,10 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
             else:
                 rows = lax.squeeze(around(rows, dim + 1, read), [dim + 2])
             reached = [c in each[r] for c in range(axis.b)]
-            met = np.logical_and.outer(met, np.logical_and.outer(_inside_at(read)[:, 0], reached))
+            met.append(np.outer(lies_inside(read), reached))
         rows = lax.expand_dims(rows, range(2, 2 * len(axes) + 1, 2))
         tap = w[tuple(index for q, _ in terms for index in (q, slice(None)))]
-        product = rows * tap.reshape(*(size for b in dilations for size in (1, b)), channels)
-        if not met.all():  # a select of lax: jnp.where is a call, which would not fuse
-            product = jnp.broadcast_to(product, whole)
-            met = lax.broadcast_in_dim(met, whole, range(1, len(whole) - 1))
-            product = lax.select(met, product, lax.full_like(product, 0))
-        products.append(product)
+        products.append(only(met, rows * tap.reshape(*shape, channels), pairs))
     sizes = [count * b for count, b in zip(counts, dilations, strict=True)]
     none = jnp.zeros((n, *sizes, channels), x.dtype)
     total = sum(products[1:], products[0]) if products else none
@@ -261,6 +256,7 @@ def sums_of_windows(
     counts = [rows, *(axis.o for axis in axes[1:])]
     pieces = _pieces(counts[-1], size)
     counts[-1] //= pieces
+    pairs = [(at, at + 1) for at in range(0, 2 * len(axes), 2)]
     terms = []
     for image, piece in itertools.product(range(size), range(pieces)):
         begin = [first, *[0] * (len(axes) - 1)]
@@ -275,11 +271,7 @@ def sums_of_windows(
         row = lax.expand_dims(_cut(g, at + image, begin, counts), range(1, 2 * len(axes), 2))
         term = window.reshape(*window.shape[:-1], groups, -1, 1)
         term *= row.reshape(*row.shape[:-1], groups, 1, -1)
-        inside = functools.reduce(np.multiply.outer, map(_inside_at, met))
-        if not inside.all():
-            inside = lax.broadcast_in_dim(inside, term.shape, range(inside.ndim))
-            term = lax.select(inside, term, lax.full_like(term, 0))
-        terms.append(term)
+        terms.append(only([*map(lies_inside, met)], term, pairs))
     if terms:
         return sum(terms[1:], terms[0])
     sizes = [size for axis, o in zip(axes, counts, strict=True) for size in (o, axis.k)]
@@ -291,12 +283,6 @@ def _cut(a: jax.Array, image: Any, begin: Sequence[int], sizes: Sequence[int]) -
     a = lax.squeeze(lax.dynamic_slice_in_dim(a, image, 1), [0])
     ends = [at + size for at, size in zip(begin, sizes, strict=True)]
     return lax.slice(a, [*begin, 0], [*ends, a.shape[-1]])
-
-
-def _inside_at(axis: Axis) -> np.ndarray:
-    """Whether output o finds tap k inside of x."""
-    at = axis.s * np.arange(axis.o)[:, None] + axis.d * np.arange(axis.k) - axis.p0
-    return (at >= 0) & (at < axis.i)
 
 
 def rows_at_once(problem: Problem) -> int:
