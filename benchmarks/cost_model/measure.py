@@ -121,6 +121,9 @@ def main() -> None:
     settle_allocator()
     before = earlier(arguments.earlier) if arguments.earlier else {}
     shapes = [shape for shape in SHAPES if arguments.family in (None, shape[0])]
+    if arguments.only:  # and direct's time there
+        timed_before = {name for name, *_ in before}
+        shapes = [shape for shape in shapes if shape[1] in timed_before]
     with open(arguments.measurements, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(FIELDS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,27 +106,23 @@ def transform_line(x: jax.Array, matrix: Matrix, step: int, count: int) -> jax.A
     return lax.concatenate([a.reshape(1, -1, a.shape[-1]) for a in points], 0)
 
 
-def transform_back(lines: Arrays, tiles: Sequence[Tile], slot: str) -> Arrays:
-    """Points of some axes to outputs (or taps) of these axes, the last fastest in both."""
-    arrays = lines
-    for at in reversed(range(len(tiles))):
-        columns = tuple(zip(*getattr(tiles[at], slot), strict=True))
-        after = math.prod(len(getattr(t, slot)[0]) for t in tiles[at + 1 :])
-        points = len(columns[0])
-        made = [
-            transform(
-                [arrays[(before * points + p) * after + later] for p in range(points)], columns
-            )
-            for before in range(len(arrays) // (points * after))
-            for later in range(after)
-        ]
-        arrays = [
-            made[before * after + later][o]
-            for before in range(len(made) // after)
-            for o in range(len(columns))
-            for later in range(after)
-        ]
-    return arrays
+def transform_back(
+    lines: Arrays, matrices: Sequence[Matrix], shape: Sequence[int], kept: Sequence[int]
+) -> jax.Array:
+    """Points of some axes, a line for each, to what their matrices make of them.
+
+    Lines have the dimensions `kept` of the result, in order; the others are made, one for each
+    axis. One loop for all of it writes the result where it is to lie: made one by one and joined,
+    the outputs of a tile took a fifth of a convolution's time.
+    """
+    made = [dim for dim in range(len(shape)) if dim not in kept]
+    total: Any = None
+    for line, rows in zip(lines, itertools.product(*matrices), strict=True):
+        term = lax.broadcast_in_dim(line, shape, kept)
+        for dim, row in zip(made, rows, strict=True):
+            term *= lax.broadcast_in_dim(np.asarray(row, np.float32), shape, [dim])
+        total = term if total is None else total + term
+    return total
 
 
 def of_all(matrices: Sequence[Any]) -> np.ndarray:
@@ -144,25 +139,3 @@ def multiply(matrix: Any, arrays: jax.Array) -> jax.Array:
         precision=lax.Precision.HIGHEST,
     )
     return made.reshape(-1, *arrays.shape[1:])
-
-
-def interleave_line(outputs: jax.Array, count: int) -> jax.Array:
-    """(outputs of a tile, tiles, F), `count` tiles to a line, as (lines, count * outputs * F)."""
-    size, _, width = outputs.shape
-    return (
-        outputs.reshape(size, -1, count, width)
-        .transpose(1, 2, 0, 3)
-        .reshape(-1, count * size * width)
-    )
-
-
-def interleave(lines: Arrays, n: int, counts: Sequence[int], sizes: Sequence[int]) -> jax.Array:
-    """Lines for each output of the tiles on the other axes, as those of the whole.
-
-    Joined along the last dimension, where a join copies whole runs of memory, axis by axis.
-    """
-    for at in reversed(range(len(sizes))):
-        lines = [a.reshape(n * math.prod(counts[: at + 1]), -1) for a in lines]
-        groups = [lines[i : i + sizes[at]] for i in range(0, len(lines), sizes[at])]
-        lines = [lax.concatenate(group, 1) for group in groups]
-    return lines[0]

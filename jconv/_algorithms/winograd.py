@@ -36,8 +36,6 @@ from jconv._algorithms._arrange import (
 from jconv._algorithms._record import MARGIN, Algorithm, Planner, static_on_cpu
 from jconv._algorithms._tiles import Tile, tile
 from jconv._algorithms._transforms import (
-    interleave,
-    interleave_line,
     multiply,
     of_all,
     transform_back,
@@ -68,6 +66,8 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
     tiles = tiles_of(axes, m)
     counts, lows, rows = _geometry(axes, tiles)
     *lead, last = tiles
+    rank, made = problem.rank, [t.outputs for t in tiles]
+    columns = channels(problem)[1]
     flip = problem.leg == "input_grad"
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
     # The filter stays as it lies: a transposed copy would cost more.
@@ -89,10 +89,14 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
         n = x.shape[0]
         lines = transform_lead(_padded(x, lows, rows), tiles, counts, "x")
         lines = [line(flat(v), factor, taps) for v, factor in zip(lines, factors, strict=True)]
-        lines = [interleave_line(y, counts[-1]) for y in transform_back(lines, lead, "y")]
-        y = interleave(lines, n, counts, [t.outputs for t in lead])
-        y = y.reshape(n, *(c * t.outputs for c, t in zip(counts, tiles, strict=True)), -1)
-        return lax.slice(y, [0] * y.ndim, [n, *(axis.o for axis in axes), y.shape[-1]])
+        y = transform_back(
+            [_outputs_last(line.reshape(last.outputs, n, *counts, -1)) for line in lines],
+            [t.y for t in lead],
+            [n, *(size for pair in zip(counts, made, strict=True) for size in pair), columns],
+            [0, *range(1, 2 * rank, 2), 2 * rank, 2 * rank + 1],
+        )
+        y = y.reshape(n, *(c * m for c, m in zip(counts, made, strict=True)), columns)
+        return lax.slice(y, [0] * y.ndim, [n, *(axis.o for axis in axes), columns])
 
     return in_chunks(run, (x,), _chunk(problem, m))
 
@@ -121,8 +125,10 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Ar
         xs = transform_lead(_padded(x, lows, rows), tiles, counts, "x")
         gs = transform_lead(_padded(g, [0] * len(made), made), tiles, counts, "y")
         lines = [line(flat(x), flat(g)) for x, g in zip(xs, gs, strict=True)]
-        w = lax.concatenate(transform_back(lines, lead, "w"), 0)
-        return w.reshape(*(axis.k for axis in axes), *w.shape[1:])
+        # (k..., c, f), the last axis of each line there already
+        return transform_back(
+            lines, [t.w for t in lead], problem.out_shape, range(len(lead), problem.rank + 2)
+        )
 
     return in_chunks(run, (x, g), _chunk(problem, m), total=True)
 
@@ -131,6 +137,11 @@ def _padded(x: jax.Array, lows: Sequence[int], rows: Sequence[int]) -> jax.Array
     for dim, (low, size) in enumerate(zip(lows, rows, strict=True), start=1):
         x = resize(x, dim, low, size)
     return lax.optimization_barrier(x)
+
+
+def _outputs_last(line: jax.Array) -> jax.Array:
+    """(outputs of a tile, N, tiles..., F) as (N, tiles..., outputs, F)."""
+    return lax.transpose(line, [*range(1, line.ndim - 1), 0, line.ndim - 1])
 
 
 def flat(line: jax.Array) -> jax.Array:
