@@ -35,6 +35,7 @@ CHANCE = 0.1  # by which two predictions may be off against each other
 PULL = 0.003  # what it costs to move a constant from where it began
 LOSS = 2.0  # how much more it counts to be slower than direct than to miss what is quicker
 MEASURED = ("dot", "dot_rows", "dot_inner", "dot_columns", "dot_turned", "product")  # products.py
+MEASURED += ("turned", "turned_rows", "turned_columns")  # of gemm's filter backprops alone
 STANDING = _cost.CONSTANTS  # those of the code, for the jax that this runs on
 SIMPLE = (
     "direct",

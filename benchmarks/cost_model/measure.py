@@ -114,10 +114,11 @@ def main() -> None:
     parser.add_argument("--earlier", help="the CSV file of an earlier run")
     parser.add_argument("--family", help="one family of shapes alone")
     parser.add_argument("--only", help="one algorithm alone, beside direct")
+    parser.add_argument("--leg", choices=LEGS, help="one leg alone, of the others what was earlier")
     parser.add_argument("--anew", action="store_true", help="forget its earlier times")
     arguments = parser.parse_args()
-    if arguments.only and not arguments.earlier:
-        parser.error("--only takes direct's time and what is not timed from --earlier")
+    if (arguments.only or arguments.leg) and not arguments.earlier:
+        parser.error("--only and --leg take what they do not time from --earlier")
     settle_allocator()
     before = earlier(arguments.earlier) if arguments.earlier else {}
     shapes = [shape for shape in SHAPES if arguments.family in (None, shape[0])]
@@ -131,6 +132,13 @@ def main() -> None:
             problem = jconv.plan(x, w, platform="cpu", **keywords).problem
             for leg in LEGS:
                 each = problem.replace(leg=leg)
+                if arguments.leg not in (None, leg):
+                    writer.writerows(
+                        [family, name, leg, label, row["seconds"], row["compile_seconds"]]
+                        for (*key, label), row in before.items()
+                        if key == [name, leg]
+                    )
+                    continue
                 for label, *times in timed(name, leg, each, before, arguments.only, arguments.anew):
                     seconds, compiling = times
                     writer.writerow(

@@ -30,7 +30,10 @@ class Constants:
     dot_rows: float = 9.3
     dot_inner: float = 3.5
     dot_columns: float = 17
-    dot_turned: float = 12  # columns, where both operands are contracted on their rows
+    dot_turned: float = 12  # columns of a batch whose operands are contracted on their rows
+    turned: float = 3.3e11  # operations of one product of that kind
+    turned_rows: float = 3.7
+    turned_columns: float = 6.5
     product: float = 4.5e-5  # seconds for a product of any size
     batch: float = 5.62e11  # operations of products that are a batch
     conv: float = 4.38e11  # operations of XLA's convolution with many channels
@@ -52,7 +55,7 @@ class Constants:
     pairs_run: float = 29.1  # channels of one group, or groups of one channel, side by side
     transformed: float = 3.37e10  # terms of a Winograd tile's transforms
     bandwidth: float = 7.06e10  # bytes
-    run: float = 0.229  # elements of a run of which copies take twice as long as of a long one
+    run: float = 8  # elements of a run of which copies take twice as long as of a long one
     fresh: float = 3.89e9  # bytes of temporaries beyond what the allocator keeps
     spectra: float = 4.7e9  # points of a Fourier transform, for each factor of two in its size
     spectral: float = 1.61e9  # products of spectra
@@ -77,6 +80,7 @@ NEWER = Constants(
     dot_rows=9.8,
     dot_inner=0.7,
     dot_columns=19,
+    turned_rows=7.8,
     product=3.9e-5,
     batch=5e11,
     conv=6.5e11,
@@ -96,7 +100,6 @@ NEWER = Constants(
     pairs_run=16.4,
     transformed=4.44e10,
     bandwidth=9.41e10,
-    run=1.19,
     fresh=3.77e9,
     spectra=5.39e9,
     spectral=3.47e9,
@@ -117,8 +120,10 @@ def dot(problem: Problem, rows: float, inner: float, columns: float) -> float:
 
 
 def turned(problem: Problem, rows: float, inner: float, columns: float) -> float:
-    """The same of (inner, rows) turned over and (inner, columns)."""
-    return CONSTANTS.product + batch_turned(problem, 1, rows, inner, columns)
+    """The same of (inner, rows) turned over and (inner, columns), rows the fewer."""
+    c = CONSTANTS
+    rate = c.turned * _share(rows, c.turned_rows) * _share(columns, c.turned_columns)
+    return c.product + 2 * rows * inner * columns / (rate * _width(problem))
 
 
 def batch(problem: Problem, count: float, rows: float, inner: float, columns: float) -> float:

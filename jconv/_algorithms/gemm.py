@@ -29,49 +29,24 @@ from jconv._problem import Problem, itemsize
 
 Options = dict
 
-TURNED = 192  # channels from which on pixels turned over make a quicker product, copy included
+TURNED = 192, 128  # channels from which on pixels turned over make a quicker product, copy included
 COPIED = (16 if FEW_TASKS else 26) << 20  # bytes of them, at most
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
     a, b = widen(problem, a, b)
     options = {"precision": precision(problem), "preferred_element_type": a.dtype}
-    legs = _POINTWISE if pointwise(problem) else _LEGS
-    return legs[problem.leg](problem, a, b, options)
-
-
-# --- one tap: pixels as rows ------------------------------------------------------------------
-
-
-def _pointwise_conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax.Array:
-    rows = gather(x, problem.axes)
-    y = lax.dot_general(rows, w.reshape(w.shape[-2:]), (((1,), (0,)), ((), ())), **options)
-    return y.reshape(problem.out_shape)
-
-
-def _pointwise_filter_grad(
-    problem: Problem, x: jax.Array, g: jax.Array, options: Options
-) -> jax.Array:
-    rows, columns = gather(x, problem.axes), g.reshape(-1, g.shape[-1])
-    if turned_over(problem):
-        # Not the transpose of a matrix, which XLA would make a part of the product again.
-        parts = g.shape[0] if g.shape[0] > 1 else g.shape[1]
-        rows = jnp.moveaxis(rows.reshape(parts, -1, problem.c), -1, 0).reshape(problem.c, -1)
-        w = lax.dot_general(rows, columns, (((1,), (0,)), ((), ())), **options)
-    else:
-        w = lax.dot_general(rows, columns, (((0,), (0,)), ((), ())), **options)
-    return w.reshape(problem.out_shape)
-
-
-# --- several taps: windows as rows ------------------------------------------------------------
+    return _LEGS[problem.leg](problem, a, b, options)
 
 
 def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax.Array:
-    matrix = lax.optimization_barrier(w.reshape(-1, w.shape[-1]).T)
+    matrix, inner = w.reshape(-1, w.shape[-1]), 0
+    if not pointwise(problem):
+        matrix, inner = lax.optimization_barrier(matrix.T), 1
 
     def one(x: jax.Array) -> jax.Array:
         rows = gather(x, problem.axes)
-        y = lax.dot_general(rows, matrix, (((1,), (1,)), ((), ())), **options)
+        y = lax.dot_general(rows, matrix, (((1,), (inner,)), ((), ())), **options)
         return y.reshape(x.shape[0], *(axis.o for axis in problem.axes), w.shape[-1])
 
     return in_chunks(one, (x,), images(problem))
@@ -81,9 +56,8 @@ def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: Options) 
     matrix = w.reshape(-1, w.shape[-1])
 
     def one(g: jax.Array) -> jax.Array:
-        rows = lax.dot_general(
-            g.reshape(-1, w.shape[-1]), matrix, (((1,), (1,)), ((), ())), **options
-        )
+        pixels = g.reshape(-1, g.shape[-1])
+        rows = lax.dot_general(pixels, matrix, (((1,), (1,)), ((), ())), **options)
         return scatter(rows, problem.axes)
 
     return in_chunks(one, (g,), images(problem))
@@ -91,19 +65,30 @@ def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: Options) 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options) -> jax.Array:
     def one(x: jax.Array, g: jax.Array) -> jax.Array:
-        rows = gather(x, problem.axes)
-        # This way round a product of two operands contracted on their rows is faster.
-        columns = g.reshape(-1, g.shape[-1])
-        return lax.dot_general(columns, rows, (((0,), (0,)), ((), ())), **options)
+        rows, pixels = gather(x, problem.axes), g.reshape(-1, g.shape[-1])
+        if turned_over(problem):
+            # Not the transpose of a matrix, which XLA would make a part of the product again.
+            parts = g.shape[0] if g.shape[0] > 1 else g.shape[1]
+            rows = jnp.moveaxis(rows.reshape(parts, -1, problem.c), -1, 0).reshape(problem.c, -1)
+            return lax.dot_general(rows, pixels, (((1,), (0,)), ((), ())), **options)
+        return _contracted(rows, pixels, options)
 
-    return in_chunks(one, (x, g), images(problem), total=True).T.reshape(problem.out_shape)
+    grads = in_chunks(one, (x, g), images(problem), total=True)
+    return grads.reshape(problem.out_shape)
 
 
-_POINTWISE = {
-    "conv": _pointwise_conv,
-    "input_grad": _input_grad,
-    "filter_grad": _pointwise_filter_grad,
-}
+def _contracted(a: jax.Array, b: jax.Array, options: Options) -> jax.Array:
+    """A product of operands contracted on their rows: quicker with the fewer columns first.
+
+    Up to five times, where the others are a power of two.
+    """
+    sides = (((0,), (0,)), ((), ()))
+    if a.shape[1] <= b.shape[1]:
+        return lax.dot_general(a, b, sides, **options)
+    # Without a barrier XLA makes the transpose a part of the product, the other way round.
+    return lax.optimization_barrier(lax.dot_general(b, a, sides, **options)).T
+
+
 _LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}
 
 
@@ -117,10 +102,12 @@ def pointwise(problem: Problem) -> bool:
 def turned_over(problem: Problem) -> bool:
     """Whether the filter backprop of one tap turns its pixels over.
 
-    A product contracted on its operands' rows is slow where the first of them has many columns.
+    A product contracted on its operands' rows is slow where both of them have many columns.
     """
     strided = any(axis.s > 1 for axis in problem.axes)  # which is a copy by itself
-    if problem.leg != "filter_grad" or not pointwise(problem) or strided or problem.c < TURNED:
+    if problem.leg != "filter_grad" or not pointwise(problem) or strided:
+        return False
+    if problem.c < TURNED[0] or problem.f < TURNED[1]:
         return False
     return problem.n * _pixels(problem) * itemsize(problem.wide_dtype) <= COPIED
 
@@ -189,8 +176,8 @@ def cost(problem: Problem, planner: Planner) -> float:
     if turned_over(problem):
         multiply = _cost.dot(problem, problem.c, windows / chunks, problem.f)
         return total + chunks * multiply + _cost.moved(problem, 2 * problem.n * held)
-    multiply = _cost.turned(problem, problem.f, windows / chunks, taps * problem.c)
-    return total + chunks * (multiply + _cost.packed(product(problem.shape("w"))))
+    fewer, more = sorted((problem.f, taps * problem.c))
+    return total + chunks * _cost.turned(problem, fewer, windows / chunks, more)
 
 
 def workspace(problem: Problem, platform: str) -> int:
