@@ -8,6 +8,7 @@ latter of g and the flipped filter, the roles of stride and input dilation excha
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -123,7 +124,7 @@ def spans(total: int, most: int) -> list[tuple[int, int]]:
     count = -(-total // most)
     least, larger = divmod(total, count)
     sizes = [least + 1] * larger + [least] * (count - larger)
-    return [(sum(sizes[:at]), size) for at, size in enumerate(sizes)]
+    return list(zip(itertools.accumulate(sizes, initial=0), sizes, strict=False))
 
 
 def parts(n: int, size: int, result: int) -> int:

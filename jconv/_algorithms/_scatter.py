@@ -26,11 +26,35 @@ Axes = tuple[Axis, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Meeting:
-    """A term on one axis: at (u, r) the product of output + u and tap + r, where there is one."""
+    """A term on one axis: residues from r on meet taps from k on, q outputs back.
 
-    output: int
-    tap: int
-    met: np.ndarray  # (u, r)
+    So that (u, r) has the product of output u - q and of the tap as many after k as r is after its
+    own first, where there is one.
+    """
+
+    axis: Axis
+    q: int
+    r: int
+    k: int
+    count: int
+
+    @property
+    def output(self) -> int:
+        """That of the first u."""
+        return _blocks(self.axis)[0] - self.q
+
+    @property
+    def tap(self) -> int:
+        """That of the first residue."""
+        return self.k - self.r
+
+    @property
+    def met(self) -> np.ndarray:
+        """Whether (u, r) has both."""
+        outputs = np.arange(*_blocks(self.axis)) - self.q
+        residues = np.arange(self.axis.s) - self.r
+        has = (residues >= 0) & (residues < self.count)
+        return np.outer((outputs >= 0) & (outputs < self.axis.o), has)
 
 
 def scatter(rows: jax.Array, axes: Axes) -> jax.Array:
@@ -55,18 +79,10 @@ def parts(axes: Axes) -> list[list[tuple[Meeting, ...]]]:
 def _meetings(axis: Axis) -> list[Meeting]:
     """Taps that lie side by side meet residues that do; those d apart are terms of their own."""
     if axis.d == 1:
-        return [_meeting(axis, q, 0, axis.s * q, axis.s) for q in range(-(-axis.k // axis.s))]
+        firsts = enumerate(range(0, axis.k, axis.s))
+        return [Meeting(axis, q, 0, k, min(axis.s, axis.k - k)) for q, k in firsts]
     near = [divmod(axis.d * k, axis.s) for k in range(axis.k)]
-    return [_meeting(axis, q, r, k, 1) for k, (q, r) in enumerate(near)]
-
-
-def _meeting(axis: Axis, q: int, r: int, k: int, most: int) -> Meeting:
-    """Residues from r on meet taps from k on, q outputs back: so many of them, or as there are."""
-    outputs = np.arange(*_blocks(axis)) - q
-    residues = np.arange(axis.s) - r
-    met = (outputs >= 0) & (outputs < axis.o)
-    has = (residues >= 0) & (residues < min(most, axis.k - k))
-    return Meeting(int(outputs[0]), k - r, np.outer(met, has))
+    return [Meeting(axis, q, r, k, 1) for k, (q, r) in enumerate(near)]
 
 
 def _blocks(axis: Axis) -> tuple[int, int]:

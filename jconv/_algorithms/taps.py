@@ -330,8 +330,8 @@ def supports(problem: Problem, platform: str) -> str | None:
 
 def cost(problem: Problem, planner: Planner) -> float:
     if problem.leg == "filter_grad":
-        blocks = len(spans(problem.axes[0].o, rows_at_once(problem)))
-        calls = len(spans(problem.n, images(problem)))
+        blocks = -(-problem.axes[0].o // rows_at_once(problem))
+        calls = -(-problem.n // images(problem))
         stored = calls * problem.axes[0].o * _stored(problem)
         run = problem.c * problem.f
         if _as_groups(problem):
