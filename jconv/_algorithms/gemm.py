@@ -185,6 +185,13 @@ def workspace(problem: Problem, platform: str) -> int:
     return _cost.widened(problem) + held * itemsize(problem.wide_dtype)
 
 
+def _margin(problem: Problem) -> float:
+    # A line's pixels lie in a row, and XLA's own convolution reads them so from jaxlib 0.11 on.
+    if pointwise(problem):
+        return 1.0 if problem.rank > 1 and FEW_TASKS else MARGIN
+    return 1.25  # few kernels, which lose less to cores that are apart
+
+
 GEMM = Algorithm(
     name="gemm",
     exact=True,
@@ -193,6 +200,5 @@ GEMM = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
-    # A line's pixels lie in a row, and XLA's own convolution reads them so from jaxlib 0.11 on.
-    margin=lambda problem: 1.0 if pointwise(problem) and problem.rank > 1 and FEW_TASKS else MARGIN,
+    margin=_margin,
 )
