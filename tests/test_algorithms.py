@@ -25,6 +25,8 @@ from jconv._algorithms import (
     wide,
     winograd,
 )
+from jconv._algorithms._scatter import scatter
+from jconv._geometry import Axis
 from jconv._planner import Planner, choose
 from jconv._problem import LEGS, OPERANDS, Problem
 from jconv.testing import CASES
@@ -202,6 +204,32 @@ def test_windows_in_a_loop_are_not_copied(monkeypatch, x, rows):
     compiled = program("taps", problem).lower(*draw(problem)).compile()
     stored = BY_NAME["taps"].workspace(problem, "cpu")
     assert compiled.memory_analysis().temp_size_in_bytes <= 1.5 * stored + (1 << 16)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_products_are_put_where_they_belong(seed):
+    """scatter against the sum that it is, on axes at random: strides, gaps, more than one loop."""
+    rng = np.random.default_rng(seed)
+    draw_axis = lambda: Axis(  # noqa: E731
+        **{name: int(rng.integers(1, 8)) for name in ("i", "k", "o")},
+        s=int(rng.integers(1, 5)),
+        d=int(rng.choice([1, 1, 2, 3])),
+        p0=int(rng.integers(-4, 8)),
+    )
+    axes = tuple(draw_axis() for _ in range(1 + seed % 2))
+    if seed < 2:  # thirty-six terms and more
+        axes = tuple(Axis(i=9, k=37 if seed == 0 else 7, o=5, p0=3) for _ in range(1 + seed))
+    outputs, taps = [axis.o for axis in axes], [axis.k for axis in axes]
+    rows = rng.integers(-9, 9, (2, *outputs, *taps, 3)).astype(np.float32)
+    expected = np.zeros((2, *(axis.i for axis in axes), 3), np.float32)
+    for o in np.ndindex(*outputs):
+        for k in np.ndindex(*taps):
+            at = [a.s * p + a.d * q - a.p0 for a, p, q in zip(axes, o, k, strict=True)]
+            if all(0 <= i < a.i for i, a in zip(at, axes, strict=True)):
+                expected[(slice(None), *at)] += rows[(slice(None), *o, *k)]
+    matrix = rows.reshape(2 * int(np.prod(outputs)), -1)
+    got = jax.jit(lambda rows: scatter(rows, axes))(matrix)
+    np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("n", [1, 3])

@@ -8,7 +8,8 @@ and the time that compiling it took. Every result is compared with direct's firs
 beside an earlier one keeps the lower of both times: threads that share a core, or pages that the
 allocator gave back, make whole runs of a candidate slow. An algorithm that was rewritten is timed
 with --only, beside direct: as a multiple of direct's time now, of its earlier time, unless direct
-is too slow to be timed well; with --anew its own earlier times are forgotten.
+is too slow to be timed well; with --anew its own earlier times are forgotten, with --leg one leg
+is timed and the others are kept.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ class Constants:
 
     Fitted, and then moved a little by hand and one after another, as far as the choices among the
     same measurements got better by it: the report has what they choose. Those of products are from
-    products timed by themselves (products.py).
+    products timed by themselves (products.py), but for one that is turned, which is fitted to
+    gemm's filter backprops alone, and `run`, read off a few copies by hand.
     """
 
     dot: float = 4.2e11  # operations of a matrix product with no short side
