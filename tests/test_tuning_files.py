@@ -13,7 +13,7 @@ from jconv._algorithms import BY_NAME
 from jconv._cli import main
 from jconv._policy import current_tuning
 from jconv._tuning import autotune
-from jconv._tuning.device import Environment, this_environment
+from jconv._tuning.device import Environment, processor_in, this_environment
 from jconv._tuning.table import TuningTable
 
 ARGUMENTS = jnp.ones((1, 6, 5, 4)), jnp.ones((3, 2, 2, 4))
@@ -53,6 +53,22 @@ def test_a_file_keeps_what_other_devices_and_releases_measured(table, tmp_path):
         entry.save(path)
     assert len(json.loads(path.read_text())["tables"]) == 4
     assert TuningTable.load(path) == table
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (["cpu family\t: 25\n", "model\t\t: 1\n", "model name\t: AMD EPYC\n"],
+         "AMD EPYC (family 25, model 1)"),
+        (["CPU implementer\t: 0x41\n", "CPU part\t: 0xd0c\n"],
+         "aarch64 (implementer 0x41, part 0xd0c)"),
+        (["hart : 0\n"], "aarch64"),
+        ([], "aarch64"),
+    ],
+)  # fmt: skip
+def test_processors_of_one_name_are_told_apart(lines, named):
+    second_core = ["\n", "model\t\t: 9\n", "model name\t: another\n"]
+    assert processor_in([*lines, *second_core], "aarch64") == named
 
 
 def test_a_foreign_file_is_reported_and_ignored(table, tmp_path):

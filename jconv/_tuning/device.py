@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 import os
 import platform as host
+from collections.abc import Iterable
 
 import jax
 
@@ -38,12 +41,34 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@functools.cache
 def _processor() -> str:
+    plain = host.processor() or host.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
+            return processor_in(file, plain)
     except OSError:  # not a Linux
-        pass
-    return host.processor() or host.machine()
+        return plain
+
+
+_DETAILS = {
+    "cpu family": "family",
+    "model": "model",
+    "CPU implementer": "implementer",
+    "CPU part": "part",
+}
+
+
+def processor_in(lines: Iterable[str], name: str) -> str:
+    """What /proc/cpuinfo says of the first core, by that name unless it has one.
+
+    A virtual machine's name may be the maker's for processors of many generations.
+    """
+    details = []
+    for line in itertools.takewhile(str.strip, lines):  # a blank line ends a core
+        key, value = map(str.strip, line.partition(":")[::2])
+        if key == "model name":
+            name = value
+        elif key in _DETAILS:
+            details.append(f"{_DETAILS[key]} {value}")
+    return f"{name} ({', '.join(details)})" if details else name
