@@ -12,7 +12,7 @@ from jax import lax
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._problem import Problem
 
-AHEAD = 1e-4  # seconds by which the others must beat direct: small problems are hardly predicted
+AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
 
 

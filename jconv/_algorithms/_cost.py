@@ -21,10 +21,11 @@ from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 class Constants:
     """Rates a second, and the sizes at which half of one is reached.
 
-    Fitted, and then moved a little by hand and one after another, as far as the choices among the
-    same measurements got better by it: the report has what they choose. Those of products are from
-    products timed by themselves (products.py), but for one that is turned, which is fitted to
-    gemm's filter backprops alone, and `run`, read off a few copies by hand.
+    Fitted, direct's to its own times first, and then moved a little one after another, as far as
+    the choices among the same measurements got better by it: the report has what they choose.
+    Those of products are from products timed by themselves (products.py), but for one that is
+    turned, which is fitted to gemm's filter backprops alone. Two were set by hand after that:
+    `conv_spread`, which the choices could do without and the times could not, and `transformed`.
     """
 
     dot: float = 4.2e11  # operations of a matrix product with no short side
@@ -36,32 +37,35 @@ class Constants:
     turned_rows: float = 3.7
     turned_columns: float = 6.5
     product: float = 4.5e-5  # seconds for a product of any size
-    batch: float = 5.62e11  # operations of products that are a batch
-    conv: float = 4.38e11  # operations of XLA's convolution with many channels
-    conv_inner: float = 43.7  # products to a window
-    conv_columns: float = 22.9
-    conv_outputs: float = 9.71  # of an image: few, where they are a filter's taps
-    packed: float = 1.21e9  # elements of a filter rearranged by one thread
-    conv_alone: float = 0.409  # of what the threads lose in it that have no task
-    conv_odd: float = 9.97e7  # windows over pixels that are no whole vectors
-    volume: float = 0.127  # on three axes, of the rate on fewer, at least
-    volume_conv: float = 0.5  # of that of many channels
-    volume_inner: float = 60  # channels that windows read
-    dilated: float = 1.74e11  # the same with input dilation
-    dilated_holes: float = 106
-    scalar: float = 7.52e8  # the same with groups, for each channel that a group makes
+    batch: float = 6.35e11  # operations of products that are a batch
+    conv: float = 3.7e11  # operations of XLA's convolution with many channels
+    conv_inner: float = 4.55  # products to a window
+    conv_columns: float = 9.21
+    conv_outputs: float = 4.11  # of an image: few, where they are a filter's taps
+    conv_ragged: float = 0.72  # of its rate where the channels made are no whole vectors
+    conv_spread: float = 0.9  # of that where taps lie apart
+    conv_unpadded: float = 0.861  # of that where nothing pads an image
+    packed: float = 9.42e8  # elements of a filter rearranged by one thread
+    turned_over: float = 1.12e10  # bytes of arrays whose rows and columns change places
+    conv_alone: float = 0.366  # of what the threads lose in it that have no task
+    conv_odd: float = 6.09e7  # windows over pixels that are no whole vectors
+    volume: float = 1.02e9  # elements of windows on three axes, packed as whole vectors
+    volume_apart: float = 1.71e8  # and packed one by one
+    dilated: float = 1.97e11  # the same with input dilation
+    dilated_holes: float = 32.8
+    scalar: float = 8.14e8  # the same with groups, for each channel that a group makes
     loops: float = 1.47e9  # operations where XLA has only a loop nest: other dtypes or ranks
-    fused: float = 5.67e10  # terms of a fused sum of slices
-    fused_pairs: float = 9.37e10  # products of windows and outputs, summed over these
-    pairs_run: float = 29.1  # channels of one group, or groups of one channel, side by side
-    transformed: float = 3.37e10  # terms of a Winograd tile's transforms
-    bandwidth: float = 7.06e10  # bytes
-    run: float = 8  # elements of a run of which copies take twice as long as of a long one
-    fresh: float = 3.89e9  # bytes of temporaries beyond what the allocator keeps
-    spectra: float = 4.7e9  # points of a Fourier transform, for each factor of two in its size
-    spectral: float = 1.61e9  # products of spectra
+    fused: float = 5.92e10  # terms of a fused sum of slices
+    fused_pairs: float = 8.36e10  # products of windows and outputs, summed over these
+    pairs_run: float = 31.5  # channels of one group, or groups of one channel, side by side
+    transformed: float = 4.5e10  # terms of a Winograd tile's transforms
+    bandwidth: float = 6.3e10  # bytes
+    run: float = 11.8  # elements of a run of which copies take twice as long as of a long one
+    fresh: float = 3.59e9  # bytes of temporaries beyond what the allocator keeps
+    spectra: float = 4.71e9  # points of a Fourier transform, for each factor of two in its size
+    spectral: float = 1.78e9  # products of spectra
     long_sums: float = 2.54e9  # terms of sums of over so many slices that they are not vectorised
-    call: float = 5.46e-9  # seconds for a kernel
+    call: float = 3.55e-9  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
 
@@ -83,29 +87,34 @@ NEWER = Constants(
     dot_columns=19,
     turned_rows=7.8,
     product=3.9e-5,
-    batch=5e11,
-    conv=6.5e11,
-    conv_inner=6.79,
-    conv_columns=33.7,
-    conv_outputs=16.5,
-    packed=7.88e8,
+    batch=8.33e11,
+    conv=4.94e11,
+    conv_inner=0.339,
+    conv_columns=14.1,
+    conv_outputs=7,
+    conv_ragged=0.757,
+    conv_unpadded=1.07,
+    packed=5.99e8,
+    turned_over=4.61e9,
     conv_alone=0.335,
-    conv_odd=9.04e7,
-    volume=0.14,
-    dilated=6.6e10,
-    dilated_holes=31,
-    scalar=5.82e8,
+    conv_odd=1.01e8,
+    volume=9.19e8,
+    volume_apart=1.6e8,
+    dilated=1.93e11,
+    dilated_holes=10.6,
+    scalar=1.31e9,
     loops=1.19e9,
-    fused=5.89e10,
-    fused_pairs=8.31e10,
-    pairs_run=16.4,
-    transformed=4.44e10,
-    bandwidth=9.41e10,
-    fresh=3.77e9,
-    spectra=5.39e9,
-    spectral=3.47e9,
+    fused=6.5e10,
+    fused_pairs=8.03e10,
+    pairs_run=20.9,
+    transformed=4.58e10,
+    bandwidth=7e10,
+    run=11.5,
+    fresh=4.16e9,
+    spectra=5.45e9,
+    spectral=3.39e9,
     long_sums=2.4e9,
-    call=5.55e-8,
+    call=2.12e-8,
 )
 
 CONSTANTS = Constants() if FEW_TASKS else NEWER
@@ -171,28 +180,39 @@ def fused_pairs(problem: Problem, terms: float, run: float) -> float:
 def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: float) -> float:
     """XLA's own convolution on these axes, so many channels to a window's tap and made."""
     c = CONSTANTS
-    operations = 2 * problem.multiplications
     holes = product([axis.b for axis in axes])
-    backprop = problem.leg == "filter_grad"
-    if problem.wide_dtype != "float32" or len(axes) > 3 or (len(axes) == 3 and holes > 1):
-        return operations / c.loops
+    windows = product([axis.o * axis.k for axis in axes])  # pads and holes included
+    operations = 2 * problem.n * problem.groups * problem.c * problem.f * windows
+    if problem.wide_dtype != "float32" or len(axes) > 3:
+        return operations / holes / c.loops
+    if len(axes) == 3:
+        return c.product + _volume(axes, operations, inner, columns)
     if problem.groups > 1:
-        return operations * holes / (c.scalar * columns)
-    taps = product([axis.k for axis in axes])
-    rate = c.conv * _share(columns, c.conv_columns) * _share(inner * taps, c.conv_inner)
+        return operations / (c.scalar * columns)
+    rate = c.conv * _share(columns, c.conv_columns)
+    rate *= _share(inner * product([axis.k for axis in axes]), c.conv_inner)
     if len(axes) > 1:  # on a line nothing was lost by it
         rate *= _share(product([axis.o for axis in axes]), c.conv_outputs)
+    rate *= 1.0 if columns % VECTOR == 0 else c.conv_ragged
+    rate *= c.conv_spread if any(axis.d > 1 for axis in axes) else 1.0
+    rate *= c.conv_unpadded if all(max(axis.pads) <= 0 for axis in axes) else 1.0
     if holes > 1:
         rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
-    if len(axes) == 3:
-        windows = 0 if backprop else c.volume_conv * _share(inner, c.volume_inner)
-        rate *= max(c.volume, windows)
-    seconds = operations / rate
+    seconds = operations / holes / rate
+    backprop = problem.leg == "filter_grad"
     if inner % VECTOR and not backprop and not _few(inner, columns):
         seconds += problem.n * product([axis.o for axis in axes]) / c.conv_odd
     if holes == 1:
         seconds *= idle(axes, inner, columns)
-    return seconds + packed(taps * inner * columns)
+    return c.product + seconds
+
+
+def _volume(axes: Sequence[Axis], operations: float, inner: float, columns: float) -> float:
+    """The same on three axes, where what takes the time is to pack windows, holes included."""
+    apart = inner % VECTOR or any(axis.d > 1 or axis.b > 1 for axis in axes)
+    packing = CONSTANTS.volume_apart if apart else CONSTANTS.volume
+    rate = CONSTANTS.conv * _share(columns, CONSTANTS.conv_columns)
+    return operations / rate + operations / (2 * columns * packing)
 
 
 def _few(inner: float, columns: float) -> bool:
@@ -254,6 +274,11 @@ def spectral(problem: Problem, products: float) -> float:
 
 def moved(problem: Problem, elements: float) -> float:
     return elements * itemsize(problem.wide_dtype) / CONSTANTS.bandwidth
+
+
+def turned_over(problem: Problem, elements: float) -> float:
+    """So many elements of which rows and columns change places."""
+    return elements * itemsize(problem.wide_dtype) / CONSTANTS.turned_over
 
 
 def in_runs(elements: float, run: float) -> float:

@@ -11,7 +11,7 @@ import jax
 from jconv._geometry import Size
 from jconv._problem import Problem
 
-MARGIN = 1.4  # of algorithms of many kernels, which cores that share no cache slow by as much
+MARGIN = 1.2  # of algorithms of many kernels, which cores that share no cache slow by more
 
 
 class Planner(Protocol):

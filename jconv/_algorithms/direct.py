@@ -170,9 +170,11 @@ def _cost_of(problem: Problem, planner: Planner) -> float:
     elif problem.leg == "filter_grad":
         axes = tuple(axis.filter_grad() for axis in problem.axes)
         seconds = _cost.convolution(problem, axes, problem.n, problem.f)
+        seconds += _cost.turned_over(problem, _cost.operands(problem))
     else:
         seconds = _cost.convolution(problem, problem.axes, problem.c, problem.f)
-    return seconds + _cost.moved(problem, _cost.operands(problem)) + _cost.kernels(3)
+    seconds += _cost.moved(problem, _cost.operands(problem)) + _cost.kernels(3)
+    return seconds + _cost.fresh(_workspace(problem, planner.platform))
 
 
 DIRECT = Algorithm(

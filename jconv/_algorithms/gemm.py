@@ -20,7 +20,7 @@ from jconv._algorithms._arrange import (
     precision,
     widen,
 )
-from jconv._algorithms._record import MARGIN, Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._rows import gather, passes
 from jconv._algorithms._scatter import parts, scatter
 from jconv._geometry import product
@@ -157,8 +157,6 @@ def cost(problem: Problem, planner: Planner) -> float:
     chunks = -(-problem.n // images(problem))
     held = _laid_out(problem)
     total = _cost.fresh(held * images(problem) * itemsize(problem.wide_dtype))
-    if not pointwise(problem):  # whose operands the product itself reads
-        total += _cost.moved(problem, _cost.operands(problem))
     if problem.leg == "input_grad":
         multiply = _cost.dot(problem, windows / chunks, problem.f, taps * problem.c)
         added = 0 if pointwise(problem) else problem.n * held
@@ -168,10 +166,10 @@ def cost(problem: Problem, planner: Planner) -> float:
     copies = [each for each in passes(problem.axes, problem.c) if each.copies]
     total += _cost.kernels(2 + len(copies), chunks)
     for each in copies:
-        total += _cost.moved(problem, 2 * problem.n * _cost.in_runs(each.elements, each.run))
+        total += _cost.moved(problem, problem.n * _cost.in_runs(each.elements, each.run))
     if problem.leg == "conv":
         if not pointwise(problem):
-            total += _cost.packed(product(problem.shape("w")))  # turned over
+            total += _cost.turned_over(problem, product(problem.shape("w")))
         return total + chunks * _cost.dot(problem, windows / chunks, taps * problem.c, problem.f)
     if turned_over(problem):
         multiply = _cost.dot(problem, problem.c, windows / chunks, problem.f)
@@ -186,10 +184,12 @@ def workspace(problem: Problem, platform: str) -> int:
 
 
 def _margin(problem: Problem) -> float:
-    # A line's pixels lie in a row, and XLA's own convolution reads them so from jaxlib 0.11 on.
+    if problem.rank == 1 or (pointwise(problem) and not FEW_TASKS):
+        return 1.4  # XLA's own convolution reads what lies in a row as a product does
     if pointwise(problem):
-        return 1.0 if problem.rank > 1 and FEW_TASKS else MARGIN
-    return 1.25  # few kernels, which lose less to cores that are apart
+        return 1.0
+    # Few kernels lose less to cores that are apart, but filter backprops are predicted less well.
+    return 1.25 if problem.leg == "filter_grad" else 1.1
 
 
 GEMM = Algorithm(
