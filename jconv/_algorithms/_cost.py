@@ -189,15 +189,16 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
         return c.product + _volume(axes, operations, inner, columns)
     if problem.groups > 1:
         return operations / (c.scalar * columns)
-    rate = c.conv * _share(columns, c.conv_columns)
-    rate *= _share(inner * product([axis.k for axis in axes]), c.conv_inner)
-    if len(axes) > 1:  # on a line nothing was lost by it
-        rate *= _share(product([axis.o for axis in axes]), c.conv_outputs)
-    rate *= 1.0 if columns % VECTOR == 0 else c.conv_ragged
-    rate *= c.conv_spread if any(axis.d > 1 for axis in axes) else 1.0
-    rate *= c.conv_unpadded if all(max(axis.pads) <= 0 for axis in axes) else 1.0
     if holes > 1:
-        rate = c.dilated * _share(columns, c.conv_columns) * (1 - _share(holes, c.dilated_holes))
+        rate = c.dilated * (1 - _share(holes, c.dilated_holes))
+    else:
+        rate = c.conv * _share(inner * product([axis.k for axis in axes]), c.conv_inner)
+        if len(axes) > 1:  # on a line nothing was lost by it
+            rate *= _share(product([axis.o for axis in axes]), c.conv_outputs)
+        rate *= 1.0 if columns % VECTOR == 0 else c.conv_ragged
+        rate *= c.conv_spread if any(axis.d > 1 for axis in axes) else 1.0
+        rate *= c.conv_unpadded if all(max(axis.pads) <= 0 for axis in axes) else 1.0
+    rate *= _share(columns, c.conv_columns)
     seconds = operations / holes / rate
     backprop = problem.leg == "filter_grad"
     if inner % VECTOR and not backprop and not _few(inner, columns):
