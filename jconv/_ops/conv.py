@@ -46,8 +46,8 @@ def conv(
 ) -> Array:
     """Convolution (cross-correlation, as everywhere in deep learning).
 
-    Per spatial axis y[o] = sum of x[i] * w[k] over b*i + p0 = s*o + d*k, summed over the input
-    channels of the group.
+    Per spatial axis `y[o]` = sum of `x[i] * w[k]` over `b*i + p0 = s*o + d*k`, summed over the
+    input channels of the group.
 
     Args:
         x: input, (N, spatial..., C) unless `layout` says otherwise.
@@ -105,10 +105,10 @@ def conv_input_grad(
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> Array:
-    """The gradient of `conv` in its input: <g, conv(x, w)> = <x, conv_input_grad(g, w)>.
+    """The gradient of `conv` in its input: `<g, conv(x, w)> = <x, conv_input_grad(g, w)>`.
 
-    Per spatial axis x'[i] = sum of g[o] * w[k] over b*i + p0 = s*o + d*k, summed over the output
-    channels of the group.
+    Per spatial axis `x'[i]` = sum of `g[o] * w[k]` over `b*i + p0 = s*o + d*k`, summed over
+    the output channels of the group.
 
     Args:
         g: cotangent of the forward convolution's result, (N, spatial..., O).
@@ -162,9 +162,10 @@ def conv_filter_grad(
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> Array:
-    """The gradient of `conv` in its filter: <g, conv(x, w)> = <w, conv_filter_grad(x, g)>.
+    """The gradient of `conv` in its filter: `<g, conv(x, w)> = <w, conv_filter_grad(x, g)>`.
 
-    Per spatial axis w'[k] = sum of x[i] * g[o] over b*i + p0 = s*o + d*k, summed over the batch.
+    Per spatial axis `w'[k]` = sum of `x[i] * g[o]` over `b*i + p0 = s*o + d*k`, summed over
+    the batch.
 
     Args:
         x: input of the forward convolution, (N, spatial..., C).

@@ -20,7 +20,7 @@ from plain import integers
 import jconv
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "adoption.md"
+PAGE = ROOT / "docs" / "guides" / "accelerate.md"
 X, T = integers((2, 9, 7, 3), 1), integers((2, 10, 8, 4), 2)
 
 
@@ -366,4 +366,4 @@ def test_the_pages_code_runs() -> None:
 
 
 def test_the_readme_links_the_page() -> None:
-    assert f"](docs/{PAGE.name})" in (ROOT / "README.md").read_text()
+    assert f"](docs/guides/{PAGE.name})" in (ROOT / "README.md").read_text()

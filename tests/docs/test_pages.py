@@ -1,0 +1,94 @@
+"""The documentation's pages: code runs, printed text is what it prints, links and names hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pages
+import pytest
+
+import jconv
+from jconv import compat, testing
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+ELSEWHERE = {
+    "frameworks.md",  # its code runs in tests/compat
+    "guides/accelerate.md",  # in tests/trace, where its libraries are
+    "guides/testing.md",  # it imports a module of the reader's; tests/testing runs such a one
+}
+PAGES = sorted(
+    str(path.relative_to(DOCS))
+    for path in DOCS.rglob("*.md")
+    if "```python" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if page not in ELSEWHERE])
+def test_code_runs_and_prints_what_the_page_says(name: str) -> None:
+    pages.run(name, (DOCS / name).read_text(encoding="utf-8"))
+
+
+def test_a_wrong_print_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="printed"):
+        pages.run("page", "```python\nprint(1)\n```\n\n```text\n2\n```\n")
+
+
+def documented() -> set[str]:
+    api = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md"))
+    return set(re.findall(r"^::: (jconv\S+)$", api, re.MULTILINE))
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    modules = {"compat", "testing"}
+    assert {f"jconv.{name}" for name in set(jconv.__all__) - modules} <= documented()
+    covered = {name.split(".")[2] for name in documented() if name.startswith("jconv.compat.")}
+    assert covered == set(compat.__all__)
+    assert "jconv.testing" in documented()
+
+
+def test_public_names_have_docstrings() -> None:
+    for name in jconv.__all__:
+        assert getattr(jconv, name).__doc__, name
+    for name in testing.__all__:
+        thing = getattr(testing, name)
+        if callable(thing) or isinstance(thing, types.ModuleType):
+            assert thing.__doc__, name
+
+
+def test_every_algorithm_has_a_page() -> None:
+    named = {path.stem for path in (DOCS / "algorithms").glob("*.md")} - {"index"}
+    assert named == set(jconv.algorithms())
+    for name in named:
+        text = (DOCS / "algorithms" / f"{name}.md").read_text(encoding="utf-8")
+        for heading in ("When it is chosen", "Its error", "NaNs, infinities and zeros", "Cost"):
+            assert f"\n## {heading}\n" in text
+        assert re.search(r"^!\[.*\]\(\.\./pictures/", text, re.MULTILINE)
+
+
+def test_the_site_builds_strictly(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="mkdocs is missing: install the extra `docs`")
+    pytest.importorskip("mkdocstrings", reason="mkdocstrings is missing: install the extra `docs`")
+    build = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert build.returncode == 0, build.stdout + build.stderr
+    built = list(tmp_path.rglob("*.html"))
+    assert len(built) > 20
+    for page in built:
+        # A link may lead elsewhere; nothing that is loaded to show the page may.
+        loaded = re.findall(
+            r"<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=[\"']?(?:https?:)?//[^\"'>\s]+",
+            page.read_text(encoding="utf-8"),
+        )
+        assert [tag for tag in loaded if 'rel="canonical"' not in tag] == [], page
