@@ -123,6 +123,9 @@ class Planner:
     platform: str
 
     def cost(self, problem: Problem) -> float:
+        named = BY_NAME.get(problem.policy)
+        if named is not None and excluded(named, problem, self.platform) is None:
+            return named.cost(problem, self)  # nobody asks why the others were not chosen
         return choose(problem, self.platform).cost
 
     def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:

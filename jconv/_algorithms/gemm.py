@@ -21,8 +21,8 @@ from jconv._algorithms._arrange import (
     widen,
 )
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._algorithms._rows import gather, passes
-from jconv._algorithms._scatter import parts, scatter
+from jconv._algorithms._rows import gather, passes, too_many_places
+from jconv._algorithms._scatter import loops, scatter
 from jconv._geometry import product
 from jconv._jax import FEW_TASKS
 from jconv._problem import Problem, itemsize
@@ -30,6 +30,7 @@ from jconv._problem import Problem, itemsize
 Options = dict
 
 TURNED = 192, 128  # channels from which on pixels turned over make a quicker product, copy included
+MOST_LOOPS = 64  # of an input backprop: each takes about 0.1 s to lower and to compile
 COPIED = (16 if FEW_TASKS else 26) << 20  # bytes of them, at most
 
 
@@ -131,7 +132,9 @@ def supports(problem: Problem, platform: str) -> str | None:
         return "is for one group"
     if any(axis.b > 1 for axis in problem.axes):
         return "is not for input dilation"
-    return None
+    if problem.leg == "input_grad" and loops(problem.axes) > MOST_LOOPS:
+        return f"takes over {MOST_LOOPS} loops to add its products up, which compile slowly"
+    return too_many_places(problem.axes)
 
 
 def _windows(problem: Problem) -> int:
@@ -161,7 +164,7 @@ def cost(problem: Problem, planner: Planner) -> float:
         multiply = _cost.dot(problem, windows / chunks, problem.f, taps * problem.c)
         added = 0 if pointwise(problem) else problem.n * held
         total += _cost.fused(problem, added) + _cost.moved(problem, added)
-        kernels = 1 + len(parts(problem.axes))
+        kernels = 1 + loops(problem.axes)
         return total + chunks * multiply + _cost.kernels(kernels, chunks)
     copies = [each for each in passes(problem.axes, problem.c) if each.copies]
     total += _cost.kernels(2 + len(copies), chunks)
