@@ -8,9 +8,9 @@ import pytest
 import jconv
 from jconv._algorithms import BY_NAME
 from jconv._algorithms._cost import operands_swapped
-from jconv._geometry import Axis
-from jconv._planner import Planner, choose
-from jconv._problem import OPERANDS, Problem
+from jconv._core.geometry import Axis
+from jconv._core.problem import OPERANDS, Problem
+from jconv._planner.choose import Planner, choose
 
 IMAGES = [(2, 2), (2, 4), (4, 2), (1, 4), (2,), (2, 2, 2), (3, 3), (4, 4), (5,)]
 

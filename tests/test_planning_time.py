@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import pytest
 
 import jconv
-from jconv import _planner
 from jconv._algorithms import REGISTRY
 from jconv._algorithms._tiles import count_products, tile
 from jconv._algorithms.fft import smooth
-from jconv._geometry import Axis, out_size
-from jconv._planner import Planner, choose
-from jconv._problem import LEGS, Problem
+from jconv._core.geometry import Axis, out_size
+from jconv._core.problem import LEGS, Problem
+from jconv._planner import choose as _planner
+from jconv._planner.choose import Planner, choose
 
 MOST = 1e-3  # seconds of processor time for one question to one algorithm
 LARGEST = 2**31 - 1
