@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import pytest
 
 import jconv
+import jconv._planner.choose as choosing
 from jconv._algorithms import REGISTRY
 from jconv._algorithms._tiles import count_products, tile
 from jconv._algorithms.fft import smooth
 from jconv._core.geometry import Axis, out_size
 from jconv._core.problem import LEGS, Problem
-from jconv._planner import choose as _planner
 from jconv._planner.choose import Planner, choose
 
 MOST = 1e-3  # seconds of processor time for one question to one algorithm
@@ -62,7 +62,7 @@ def _seconds(ask, problem: Problem) -> float:
     """Processor time of the first question about a problem, the quickest of three first ones."""
     times = []
     for _ in range(3):
-        _planner._choose_once.cache_clear()
+        choosing._choose_once.cache_clear()
         fresh = problem.replace(n=problem.n)  # whose cached properties are to be worked out
         start = time.thread_time()
         ask(fresh)
