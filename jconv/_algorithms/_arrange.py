@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._core.geometry import Axis
+from jconv._core.geometry import Axis, Shape
 from jconv._core.jax_hooks import kept_apart
 from jconv._core.problem import Problem, itemsize
 
@@ -62,6 +62,21 @@ def may_transform(problem: Problem) -> bool:
         problem.w_dtype,
         problem.y_dtype,
     } == {"float32"}
+
+
+def vmapped_to_groups(array: jax.Array) -> jax.Array:
+    """A leading dimension that vmap added, moved to be the slower part of the last one.
+
+    The last dimension is ordered by groups in every slot, so that one convolution of that many
+    times the groups does what vmap asks for.
+    """
+    array = jnp.moveaxis(array, 0, -2)
+    return array.reshape(*array.shape[:-2], -1)
+
+
+def groups_to_vmapped(array: jax.Array, vmapped: Shape) -> jax.Array:
+    """The inverse of `vmapped_to_groups`."""
+    return jnp.moveaxis(array.reshape(*array.shape[:-1], *vmapped, -1), -2, 0)
 
 
 def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:

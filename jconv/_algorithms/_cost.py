@@ -55,6 +55,8 @@ class Constants:
     dilated_holes: float = 32.8
     scalar: float = 8.14e8  # the same with groups, for each channel that a group makes
     loops: float = 1.47e9  # operations where XLA has only a loop nest: other dtypes or ranks
+    swapped: float = 3e9  # operations inside of x where XLA swaps a convolution's operands
+    swapped_filter: float = 1e6  # bytes of a filter with which it takes twice as long
     fused: float = 5.92e10  # terms of a fused sum of slices
     fused_pairs: float = 8.36e10  # products of windows and outputs, summed over these
     pairs_run: float = 31.5  # channels of one group, or groups of one channel, side by side
@@ -185,6 +187,12 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     operations = 2 * problem.n * problem.groups * problem.c * problem.f * windows
     if problem.wide_dtype != "float32" or len(axes) > 3:
         return operations / holes / c.loops
+    if operands_swapped(axes) and problem.groups == 1:
+        filter_bytes = itemsize(problem.wide_dtype) * _taps(axes) * inner * columns
+        # Windows outside of x are skipped: an output meets at most as many taps as x has pixels.
+        met = product([axis.o * min(axis.i, axis.k) for axis in axes])
+        rate = c.swapped / (1 + filter_bytes / c.swapped_filter)
+        return c.product + 2 * problem.n * problem.c * problem.f * met / rate
     if len(axes) == 3:
         return c.product + _volume(axes, operations, inner, columns)
     if problem.groups > 1:
@@ -206,6 +214,18 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     if holes == 1:
         seconds *= idle(axes, inner, columns)
     return c.product + seconds
+
+
+def operands_swapped(axes: Sequence[Axis]) -> bool:
+    """Whether XLA makes x the filter: it does where a filter has more taps than x has pixels.
+
+    What comes out reads reversed windows, for which XLA's CPU library has only a loop nest.
+    """
+    return _taps(axes) > product([axis.i for axis in axes])
+
+
+def _taps(axes: Sequence[Axis]) -> int:
+    return product([axis.k for axis in axes])
 
 
 def _volume(axes: Sequence[Axis], operations: float, inner: float, columns: float) -> float:

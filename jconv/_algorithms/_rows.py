@@ -57,6 +57,16 @@ def lies_inside(axis: Axis) -> np.ndarray:
     return (at >= 0) & (at < axis.i)
 
 
+MOST_PLACES = 1 << 25  # bytes of an axis' mask (o, k): it is a constant of the program
+
+
+def too_many_places(axes: Sequence[Axis]) -> str | None:
+    """The reason why windows of these axes are not to be told from what lies outside of x."""
+    if any(axis.o * axis.k > MOST_PLACES for axis in axes):
+        return f"needs a mask of over {MOST_PLACES} bytes for its windows"
+    return None
+
+
 def only(inside: Sequence[np.ndarray], x: jax.Array, pairs: Sequence[tuple[int, int]]) -> jax.Array:
     """x with zeros but where each pair of its dimensions says so.
 

@@ -62,10 +62,10 @@ def scatter(rows: jax.Array, axes: Axes) -> jax.Array:
 
     The transpose of gather. Calls copy nothing of a matrix to another layout.
     """
-    x, loops = None, parts(axes)
-    for terms in loops:
+    x, together = None, parts(axes)
+    for terms in together:
         loop = functools.partial(add_up, axes, terms)
-        x = (kept_apart(jax.jit(loop)) if len(loops) > 1 else loop)(rows, x)
+        x = (kept_apart(jax.jit(loop)) if len(together) > 1 else loop)(rows, x)
     assert x is not None
     return x
 
@@ -74,6 +74,12 @@ def parts(axes: Axes) -> list[list[tuple[Meeting, ...]]]:
     """The terms of each loop."""
     terms = list(itertools.product(*map(_meetings, axes)))
     return [terms[first : first + size] for first, size in spans(len(terms), TERMS)]
+
+
+def loops(axes: Axes) -> int:
+    """How many `parts` there are, without making them: taps may be in the millions."""
+    terms = math.prod(-(-axis.k // axis.s) if axis.d == 1 else axis.k for axis in axes)
+    return -(-terms // TERMS)
 
 
 def _meetings(axis: Axis) -> list[Meeting]:

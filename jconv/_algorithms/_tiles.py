@@ -67,20 +67,17 @@ def tile(k: int, m: int, s: int = 1, b: int = 1, start: int = 0) -> Tile:
     of its own, and their outputs add up. With input dilation b, the outputs o = b*j + c use
     only the taps k = b*q + (-c mod b), at rows j + q + (c > 0); a tile begins at o = start.
     """
-    parts: list[tuple[list[int], int, Sequence[int]]] = []
+    parts: list[tuple[range, int, Sequence[int]]] = []
     for c in range(s * b):
         if b == 1:
-            parts.append((list(range(c, k, s)), c, range(m)))
+            parts.append((range(c, k, s), c, range(m)))
         else:
             first = int(c > 0) + int(c < start)
-            parts.append((list(range(-c % b, k, b)), first, range((c - start) % b, b * m, b)))
+            parts.append((range(-c % b, k, b), first, range((c - start) % b, b * m, b)))
     rows = max(first + s * (len(taps) + m - 2) + 1 for taps, first, _ in parts)
     blocks: list[tuple[Matrix, Matrix, Matrix]] = []
     for taps, first, outputs in parts:
-        # A long run of taps is cut so that no block needs more points than are accurate.
-        longest = max(MOST_POINTS + 1 - m, 1)
-        pieces = -(-len(taps) // longest)
-        size = -(-len(taps) // pieces) if pieces else 1
+        size = _piece(len(taps), m)
         for at in range(0, len(taps), size):
             piece = taps[at : at + size]
             x, w, y = _toom(len(piece), m)
@@ -90,6 +87,33 @@ def tile(k: int, m: int, s: int = 1, b: int = 1, start: int = 0) -> Tile:
             )
     x, w, y = (sum((block[slot] for block in blocks), ()) for slot in range(3))
     return Tile(x, w, y, step=s * m)
+
+
+def count_products(k: int, m: int, s: int = 1, b: int = 1) -> int:
+    """Products of `tile`'s decomposition, without making it: k may be in the millions."""
+    step = s * b  # one of the two is 1
+    fewer, longer = divmod(k, step)  # of the residues, so many have a tap more than the others
+    return longer * _products_of_run(fewer + 1, m) + (step - longer) * _products_of_run(fewer, m)
+
+
+def _products_of_run(taps: int, m: int) -> int:
+    size = _piece(taps, m)
+    whole, rest = divmod(taps, size)
+    return whole * _products_of_piece(size, m) + (_products_of_piece(rest, m) if rest else 0)
+
+
+def _products_of_piece(taps: int, m: int) -> int:
+    return taps * m if 1 in (taps, m) else taps + m - 1
+
+
+def _piece(taps: int, m: int) -> int:
+    """Taps of the pieces that a run of taps is cut into.
+
+    A long run is cut so that no piece needs more interpolation points than are accurate.
+    """
+    longest = max(MOST_POINTS + 1 - m, 1)
+    pieces = max(-(-taps // longest), 1)
+    return max(-(-taps // pieces), 1)
 
 
 def _spread(matrix: Matrix, columns, width: int) -> Matrix:
@@ -103,6 +127,7 @@ def _spread(matrix: Matrix, columns, width: int) -> Matrix:
     return tuple(spread)
 
 
+@functools.lru_cache(maxsize=64)
 def _toom(taps: int, outputs: int) -> tuple[Matrix, Matrix, Matrix]:
     """The factors of y[o] = sum over k of x[o+k]*w[k] for one tile of stride 1.
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import _cost
+from jconv._algorithms._arrange import groups_to_vmapped, vmapped_to_groups
 from jconv._algorithms._record import Algorithm, Planner
 from jconv._algorithms._window import swap_traps, window_sum
 from jconv._core.geometry import Axis, Size, product
@@ -120,15 +121,10 @@ def _lax_form(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
         )
 
     def fold(array: jax.Array) -> jax.Array:
-        if not problem.vmapped:
-            return array
-        array = jnp.moveaxis(array, 0, -2)
-        return array.reshape(*array.shape[:-2], -1)
+        return vmapped_to_groups(array) if problem.vmapped else array
 
     def unfold(array: jax.Array) -> jax.Array:
-        if not problem.vmapped:
-            return array
-        return jnp.moveaxis(array.reshape(*array.shape[:-1], extra, -1), -2, 0)
+        return groups_to_vmapped(array, problem.vmapped) if problem.vmapped else array
 
     a, b = fold(a), fold(b)
     if problem.leg == "conv" and a.dtype == b.dtype:

@@ -30,19 +30,15 @@ WINDOW = 64  # taps: with fewer it never paid, and its rounding spreads over the
 RELUCTANCE = 100.0  # so many times the cost for those
 
 
+# Products of threes, fives and sevens: each times a power of two is a size with short transforms.
+_ODD = [3**a * 5**b * 7**c for a in range(21) for b in range(14) for c in range(12)]
+_ODD = [odd for odd in _ODD if odd <= 1 << 33]
+
+
 @functools.lru_cache(maxsize=512)
 def smooth(size: int) -> int:
-    """The next size whose transform splits into short ones."""
-    while _rest(size) > 1:
-        size += 1
-    return size
-
-
-def _rest(size: int) -> int:
-    for prime in (2, 3, 5, 7):
-        while size % prime == 0:
-            size //= prime
-    return size
+    """The next size whose transform splits into short ones: its primes are 2, 3, 5 and 7."""
+    return min(odd << max(-(-size // odd) - 1, 0).bit_length() for odd in _ODD)
 
 
 def sizes(problem: Problem) -> list[int]:

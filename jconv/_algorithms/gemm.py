@@ -21,8 +21,8 @@ from jconv._algorithms._arrange import (
     widen,
 )
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._algorithms._rows import gather, passes
-from jconv._algorithms._scatter import parts, scatter
+from jconv._algorithms._rows import gather, passes, too_many_places
+from jconv._algorithms._scatter import loops, scatter
 from jconv._core.geometry import product
 from jconv._core.jax_hooks import FEW_TASKS
 from jconv._core.problem import Problem, itemsize
@@ -30,6 +30,9 @@ from jconv._core.problem import Problem, itemsize
 Options = dict
 
 TURNED = 192, 128  # channels from which on pixels turned over make a quicker product, copy included
+MIN_WINDOWS_TO_TRANSPOSE = 1024  # of one product: with fewer, transposing the filter takes longer
+MIN_ROWS_TO_TRANSPOSE = 256  # of a filter backprop: with fewer, transposing its result takes longer
+MOST_LOOPS = 64  # of an input backprop: each takes about 0.1 s to lower and to compile
 COPIED = (16 if FEW_TASKS else 26) << 20  # bytes of them, at most
 
 
@@ -41,7 +44,7 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
 
 def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax.Array:
     matrix, inner = w.reshape(-1, w.shape[-1]), 0
-    if not pointwise(problem):
+    if transposes_filter(problem):
         matrix, inner = lax.optimization_barrier(matrix.T), 1
 
     def one(x: jax.Array) -> jax.Array:
@@ -80,10 +83,11 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options)
 def _contracted(a: jax.Array, b: jax.Array, options: Options) -> jax.Array:
     """A product of operands contracted on their rows: quicker with the fewer columns first.
 
-    Up to five times, where the others are a power of two.
+    Up to five times, where the others are a power of two; but few rows do not pay for the
+    transpose of the result.
     """
     sides = (((0,), (0,)), ((), ()))
-    if a.shape[1] <= b.shape[1]:
+    if a.shape[1] <= b.shape[1] or a.shape[0] < MIN_ROWS_TO_TRANSPOSE:
         return lax.dot_general(a, b, sides, **options)
     # Without a barrier XLA makes the transpose a part of the product, the other way round.
     return lax.optimization_barrier(lax.dot_general(b, a, sides, **options)).T
@@ -97,6 +101,12 @@ _LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}
 
 def pointwise(problem: Problem) -> bool:
     return all(axis.k == 1 for axis in problem.axes)
+
+
+def transposes_filter(problem: Problem) -> bool:
+    """Whether the forward leg's filter is transposed first: a copy that few windows do not pay."""
+    windows = images(problem) * _windows(problem)
+    return not pointwise(problem) and windows >= MIN_WINDOWS_TO_TRANSPOSE
 
 
 def turned_over(problem: Problem) -> bool:
@@ -131,7 +141,9 @@ def supports(problem: Problem, platform: str) -> str | None:
         return "is for one group"
     if any(axis.b > 1 for axis in problem.axes):
         return "is not for input dilation"
-    return None
+    if problem.leg == "input_grad" and loops(problem.axes) > MOST_LOOPS:
+        return f"takes over {MOST_LOOPS} loops to add its products up, which compile slowly"
+    return too_many_places(problem.axes)
 
 
 def _windows(problem: Problem) -> int:
@@ -161,14 +173,14 @@ def cost(problem: Problem, planner: Planner) -> float:
         multiply = _cost.dot(problem, windows / chunks, problem.f, taps * problem.c)
         added = 0 if pointwise(problem) else problem.n * held
         total += _cost.fused(problem, added) + _cost.moved(problem, added)
-        kernels = 1 + len(parts(problem.axes))
+        kernels = 1 + loops(problem.axes)
         return total + chunks * multiply + _cost.kernels(kernels, chunks)
     copies = [each for each in passes(problem.axes, problem.c) if each.copies]
     total += _cost.kernels(2 + len(copies), chunks)
     for each in copies:
         total += _cost.moved(problem, problem.n * _cost.in_runs(each.elements, each.run))
     if problem.leg == "conv":
-        if not pointwise(problem):
+        if transposes_filter(problem):
             total += _cost.turned_over(problem, product(problem.shape("w")))
         return total + chunks * _cost.dot(problem, windows / chunks, taps * problem.c, problem.f)
     if turned_over(problem):

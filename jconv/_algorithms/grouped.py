@@ -22,6 +22,7 @@ from jconv._core.problem import OPERANDS, Problem, itemsize
 
 CHANNELS = 16  # that a block should have, on its narrower side
 BLOCKS = 64  # more would take long to compile
+MOST_BLOCKS = 256  # where groups must not be merged
 UNROLLED = 4  # so would more than these by algorithms of many kernels, all of them inexact
 
 
@@ -29,10 +30,9 @@ def blocks_of(problem: Problem) -> int:
     """How many blocks the groups are merged into."""
     if problem.policy == "exact" or "HIGHEST" in problem.precision:
         return problem.groups
-    narrow = min(problem.c, problem.f)
-    sizes = [m for m in range(1, problem.groups + 1) if problem.groups % m == 0]
-    fitting = [m for m in sizes if m * narrow >= CHANNELS and problem.groups // m <= BLOCKS]
-    return problem.groups // (fitting[0] if fitting else sizes[-1])
+    groups, narrow = problem.groups, min(problem.c, problem.f)
+    most = min(BLOCKS, groups * narrow // CHANNELS, groups)
+    return next((count for count in range(most, 1, -1) if groups % count == 0), 1)
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -89,7 +89,11 @@ def _diagonal(problem: Problem, w: jax.Array, merged: int) -> jax.Array:
 def supports(problem: Problem, platform: str) -> str | None:
     if reason := static_on_cpu(problem, platform):
         return reason
-    return "there are no groups to merge" if problem.groups == 1 else None
+    if problem.groups == 1:
+        return "there are no groups to merge"
+    if blocks_of(problem) > MOST_BLOCKS:
+        return f"makes over {MOST_BLOCKS} convolutions here, which compile slowly"
+    return None
 
 
 def cost(problem: Problem, planner: Planner) -> float:

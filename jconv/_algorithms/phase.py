@@ -9,6 +9,7 @@ o + k - p0 divisible by b. The results interleave; no zero is ever multiplied.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from jconv._algorithms._arrange import chunk, in_chunks, interleave, part_of, wi
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
+
+MOST_RESIDUES = 64  # of all axes together: each is a convolution to compile
 
 
 def _classes(axis: Axis, leg: str) -> list[tuple[range, Axis]]:
@@ -99,16 +102,31 @@ def supports(problem: Problem, platform: str) -> str | None:
         apart, joined = [axis.b for axis in problem.axes], [axis.s for axis in problem.axes]
     if max(joined) > 1:
         return "is not for a stride and an input dilation at once"
+    if math.prod(apart) > MOST_RESIDUES:
+        return f"makes over {MOST_RESIDUES} convolutions here, which compile slowly"
     return "there is no stride to undo" if max(apart) == 1 else None
 
 
 def cost(problem: Problem, planner: Planner) -> float:
     calls = problem.n / images(problem)
-    classes = [part for _, part in parts(problem.replace(n=images(problem)))]
-    total = sum(planner.cost(part) for part in classes if not part.empty)
-    made = sum(math.prod(part.out_shape) for part in classes)
+    total, made, classes = 0.0, 0, 0
+    for count, part in _different(problem.replace(n=images(problem))):
+        total += 0.0 if part.empty else count * planner.cost(part)
+        made += count * math.prod(part.out_shape)
+        classes += count
     total += _cost.moved(problem, 4 * made)
-    return calls * total + _cost.kernels(2 * len(classes), calls)
+    return calls * total + _cost.kernels(2 * classes, calls)
+
+
+def _different(problem: Problem) -> Iterator[tuple[int, Problem]]:
+    """The problems of `parts` that differ, each with how many residues have it."""
+    axes = [
+        collections.Counter(part for _, part in _classes(axis, problem.leg)).items()
+        for axis in problem.axes
+    ]
+    for combination in itertools.product(*axes):
+        parts, counts = zip(*combination, strict=True)
+        yield math.prod(counts), part_of(problem, axes=parts)
 
 
 def workspace(problem: Problem, platform: str) -> int:

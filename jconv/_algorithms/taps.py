@@ -22,7 +22,7 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of
+from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of, too_many_places
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
 from jconv._core.jax_hooks import kept_apart
@@ -35,6 +35,9 @@ PAIRS = 256  # of channels in a group, whose products one loop makes
 VECTOR = 8  # channels
 FILTERS = 8  # of a group that are summed one by one: each has its taps to compile
 LARGE = 1 << 22  # bytes of x, of which a padded copy leaves the cache
+MOST_TERMS = 1024  # slices of a sum: each takes about 3 ms to lower and to compile
+MOST_BLOCKS = 64  # loops of a filter backprop: each is compiled
+MOST_CALLS = 1024  # of these loops, in all
 MOSTLY = 0.8  # of the windows lie inside of x, where its edges are done by themselves
 
 Axes = tuple[Axis, ...]
@@ -173,7 +176,21 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
 
 def few(axes: Axes) -> bool:
     """Whether one loop takes in all terms of a sum with each its own way around x, not padded."""
-    return math.prod(len(_shifts(axis)) for axis in axes) <= TERMS and all(a.i for a in axes)
+    return terms_of(axes) <= TERMS and all(a.i for a in axes)
+
+
+def terms_of(axes: Axes) -> int:
+    """How many slices are added up, counted without making them: taps may be in the millions."""
+    return math.prod(_terms(axis) for axis in axes)
+
+
+@functools.lru_cache(maxsize=1024)
+def _terms(axis: Axis) -> int:
+    """As many as `_shifts` has rows: without input dilation one for each tap."""
+    if axis.b == 1:
+        return axis.k
+    places = axis.k * axis.b  # in which `_shifts` looks
+    return len(_shifts(axis)) if places <= MOST_TERMS // 4 else MOST_TERMS * places
 
 
 def _shifts(axis: Axis) -> dict[int, dict[int, int]]:
@@ -320,12 +337,19 @@ def supports(problem: Problem, platform: str) -> str | None:
         return reason
     if problem.leg != "filter_grad":
         depthwise = problem.c == 1 and problem.groups > 1
-        return None if depthwise else "is for depthwise convolutions, but for the filter backprop"
+        if not depthwise:
+            return "is for depthwise convolutions, but for the filter backprop"
+        if terms_of(window_axes(problem)) > MOST_TERMS:
+            return f"adds up over {MOST_TERMS} slices here, which compile slowly"
+        return None
     if problem.c * problem.f > PAIRS:
         return f"is for up to {PAIRS} pairs of channels to a group"
     if any(axis.b > 1 for axis in problem.axes):
         return "its filter backprop is not for input dilation"
-    return None
+    blocks = -(-problem.axes[0].o // rows_at_once(problem))
+    if blocks > MOST_BLOCKS or blocks * -(-problem.n // images(problem)) > MOST_CALLS:
+        return f"takes over {MOST_BLOCKS} loops or {MOST_CALLS} calls here, which compile slowly"
+    return too_many_places(problem.axes)
 
 
 def cost(problem: Problem, planner: Planner) -> float:
@@ -340,7 +364,7 @@ def cost(problem: Problem, planner: Planner) -> float:
         total += _cost.moved(problem, _cost.operands(problem) + 2 * stored)
         return total + _cost.kernels(4 * blocks, calls)
     axes = window_axes(problem)
-    taps = math.prod(len(_shifts(axis)) for axis in axes)
+    taps = terms_of(axes)
     channels = problem.n * problem.groups * problem.f
     total = _cost.taps(problem, channels * math.prod(axis.o for axis in axes) * taps, taps)
     size = channels * math.prod(axis.i for axis in axes) * itemsize(problem.wide_dtype)

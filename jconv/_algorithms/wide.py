@@ -46,6 +46,9 @@ def _each(axis: Axis) -> int:
     return -(-rows_read(axis) // axis.s)
 
 
+MOST_PICTURES = 64  # side by side: tasks for every thread come from far fewer
+
+
 @functools.lru_cache(maxsize=1024)
 def pictures(problem: Problem) -> int:
     """How many to a row: the fewest that take about the least time."""
@@ -55,7 +58,9 @@ def pictures(problem: Problem) -> int:
         wide = _side_by_side(axes, count)
         return _cost.idle(wide, *channels(problem)) * wide[-1].o / count
 
-    times = {n: seconds(n) for n in range(2, problem.n + 1) if problem.n % n == 0}
+    most = min(problem.n, MOST_PICTURES)
+    counts = [n for n in range(2, most + 1) if problem.n % n == 0] or [problem.n]
+    times = {n: seconds(n) for n in counts}
     return next(n for n, time in times.items() if time <= 1.1 * min(times.values()))
 
 

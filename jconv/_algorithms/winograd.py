@@ -34,7 +34,7 @@ from jconv._algorithms._arrange import (
     window_axes,
 )
 from jconv._algorithms._record import MARGIN, Algorithm, Planner, static_on_cpu
-from jconv._algorithms._tiles import Tile, tile
+from jconv._algorithms._tiles import Tile, count_products, tile
 from jconv._algorithms._transforms import (
     multiply,
     of_all,
@@ -261,7 +261,12 @@ def tile_sizes(problem: Problem) -> list[int]:
     """Outputs that a tile may have on each axis."""
     axes = window_axes(problem)
     strided = any(axis.s * axis.b > 1 for axis in axes)  # four take longer there than two
-    return [m for m in (2, 4)[: 2 - strided] if _extent(axes, m).products <= MOST_PRODUCTS]
+    return [m for m in (2, 4)[: 2 - strided] if _products(axes, m) <= MOST_PRODUCTS]
+
+
+def _products(axes: Sequence[Axis], m: int) -> int:
+    """Products of a tile on all axes, counted without making the tile."""
+    return math.prod(count_products(axis.k, m, axis.s, axis.b) for axis in axes)
 
 
 # Tiles of four outputs take twice as long to compile, so they should be ahead by more than what

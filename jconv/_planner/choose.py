@@ -9,7 +9,8 @@ from collections.abc import Container
 import jax
 from jax import lax
 
-from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
+from jconv._algorithms import BY_NAME, REGISTRY, Algorithm, _cost
+from jconv._algorithms._arrange import groups_to_vmapped, vmapped_to_groups
 from jconv._core.problem import Problem
 
 AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
@@ -32,8 +33,7 @@ def choose(problem: Problem, platform: str) -> Choice:
 
 
 def _choose(problem: Problem, platform: str) -> Choice:
-    if problem.vmapped and platform == "cpu":
-        problem = problem.replace(vmapped=())  # as Planner.run does
+    problem = without_vmap(problem, platform)
     costs: dict[str, float] = {}
     rejected: dict[str, str] = {}
     planner = Planner(platform)
@@ -63,6 +63,27 @@ def handicapped(algorithm: Algorithm, problem: Problem, cost: float) -> float:
     """A predicted cost for the choice: no algorithm should turn out slower than direct."""
     margin = 1.0 if algorithm.name == "direct" else algorithm.margin(problem)
     return cost if margin == 1.0 else cost * margin + AHEAD
+
+
+def without_vmap(problem: Problem, platform: str) -> Problem:
+    """The problem that a vmap over both operands runs on CPU: one turn of a loop, or groups.
+
+    As groups all turns are one convolution, which no loop keeps from using every thread; but
+    XLA's own grouped convolution is a scalar loop nest, and a symbolic number of groups cannot
+    be lowered at all.
+    """
+    if not problem.vmapped or platform != "cpu":
+        return problem
+    turn = problem.replace(vmapped=())
+    if not problem.static or problem.empty:
+        return turn
+    (turns,) = problem.vmapped
+    groups = turn.replace(groups=turns * turn.groups)
+    choice = choose(groups, platform)
+    moved = 4 * _cost.moved(groups, _cost.operands(groups))  # turns moved beside channels, and back
+    seconds = handicapped(choice.algorithm, groups, choice.cost) + moved
+    loop = turns * choose(turn, platform).cost
+    return groups if choice.algorithm.name != "direct" and seconds < loop else turn
 
 
 _choose_once = functools.lru_cache(maxsize=4096)(_choose)
@@ -123,14 +144,18 @@ class Planner:
     platform: str
 
     def cost(self, problem: Problem) -> float:
+        named = BY_NAME.get(problem.policy)
+        if named is not None and excluded(named, problem, self.platform) is None:
+            return named.cost(problem, self)  # nobody asks why the others were not chosen
         return choose(problem, self.platform).cost
 
     def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
-        if problem.vmapped and self.platform == "cpu":
-            # Both operands are batched: a loop. As a grouped convolution XLA's CPU backend would
-            # leave its fast path, and a symbolic group count cannot be lowered at all.
-            one = problem.replace(vmapped=())
-            return lax.map(lambda operands: self.run(one, *operands), (a, b))
+        planned = without_vmap(problem, self.platform)
+        if planned.groups != problem.groups:
+            result = self.run(planned, vmapped_to_groups(a), vmapped_to_groups(b))
+            return groups_to_vmapped(result, problem.vmapped)
+        if planned.vmapped != problem.vmapped:
+            return lax.map(lambda operands: self.run(planned, *operands), (a, b))
         algorithm = choose(problem, self.platform).algorithm
         with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
             return algorithm.run(problem, self, a, b)

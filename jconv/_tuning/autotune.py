@@ -16,7 +16,7 @@ from jconv._algorithms import REGISTRY
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.problem import LEGS, OPERANDS, Problem, Slot
 from jconv._ops.primitives import run_leg
-from jconv._planner.choose import choose, excluded
+from jconv._planner.choose import choose, excluded, without_vmap
 from jconv._support.clock import race
 from jconv._support.progress import Progress
 from jconv._trace.explain import problems_of
@@ -83,8 +83,6 @@ def _legs_of(fn: Callable[..., Any], args: tuple[Any, ...], platform: str) -> li
     """The three legs of every convolution in fn, each once, in the order of the program."""
     found = problems_of(fn, args)
     known = [problem.bare for problem in found if problem.static and not problem.empty]
-    if platform == "cpu":  # which runs a shared leading dimension as a loop
-        known = [problem.replace(vmapped=()) for problem in known]
     if not known:
         what = f"{len(found)} convolutions, none of known sizes" if found else "no convolution"
         raise ConvError(
@@ -93,7 +91,8 @@ def _legs_of(fn: Callable[..., Any], args: tuple[Any, ...], platform: str) -> li
             got=what,
             expected="a function that convolves arrays of known, non-empty shapes",
         )
-    return list(dict.fromkeys(leg for problem in known for leg in _three(problem)))
+    legs = (without_vmap(leg, platform) for problem in known for leg in _three(problem))
+    return list(dict.fromkeys(legs))
 
 
 def _three(problem: Problem) -> list[Problem]:
