@@ -8,7 +8,6 @@ which differ between JAX's releases.
 
 from __future__ import annotations
 
-import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -21,10 +20,22 @@ from jconv import _jax
 from jconv._errors import ConvError
 from jconv._policy import captured
 from jconv._problem import Problem
+from jconv._trace.neighbours import Neighbours
+from jconv._trace.recognise_legs import Clues, Window, convolve
 from jconv._trilinear import PRIMITIVES
-from jconv.compat.lax import conv_general_dilated
 
-_ACCEPTED = set(inspect.signature(conv_general_dilated).parameters)
+_READ = {
+    "window_strides",
+    "padding",
+    "lhs_dilation",
+    "rhs_dilation",
+    "dimension_numbers",
+    "feature_group_count",
+    "batch_group_count",
+    "precision",
+    "preferred_element_type",
+    "out_sharding",
+}
 
 Run = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -43,14 +54,15 @@ def rewrite(value: Any, run: Run) -> Any:
     """
     known, key = _done.setdefault(value, {}), tuple(captured().items())
     if key not in known:
-        changed = _jax.with_equations(value, lambda old: _equation(old, run))
+        around = Neighbours(getattr(value, "jaxpr", value))
+        changed = _jax.with_equations(value, lambda old: _equation(old, around, run))
         known[key] = None if changed is value else changed
     return value if known[key] is None else known[key]
 
 
-def _equation(equation: Any, run: Run) -> list[Any]:
+def _equation(equation: Any, around: Neighbours, run: Run) -> list[Any]:
     if equation.primitive is lax.conv_general_dilated_p:
-        return _convolution(equation)
+        return _convolution(equation, around.clues(equation))
     params = {name: _parameter(value, run) for name, value in equation.params.items()}
     if all(params[name] is value for name, value in equation.params.items()):
         return [equation]
@@ -60,26 +72,42 @@ def _equation(equation: Any, run: Run) -> list[Any]:
     return [equation.replace(params=params)]
 
 
-def _convolution(equation: Any) -> list[Any]:
+def _convolution(equation: Any, clues: Clues) -> list[Any]:
     """The equations that take a convolution's place; itself where jconv has none for it."""
-    params = dict(equation.params)
     (result,) = equation.outvars
-    if not set(params) <= _ACCEPTED:
+    if set(equation.params) != _READ:
         return [equation]
-    if params["precision"] is None:  # it was the default where this was traced, and here too
-        params["precision"] = lax.Precision.DEFAULT
 
-    def convolve(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-        return _jax.reshard_like(conv_general_dilated(lhs, rhs, **params), result.aval)
+    def on_jconv(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
+        return _jax.reshard_like(convolved(lhs, rhs, equation.params, clues), result.aval)
 
     try:
-        closed = _jax.traced_in_place_of(equation, convolve)
+        closed = _jax.traced_in_place_of(equation, on_jconv)
     except ConvError:
         return [equation]
     (out,) = closed.out_avals
     if (out.shape, out.dtype) != (result.aval.shape, result.aval.dtype):
         return [equation]
     return _inlined(closed, equation)
+
+
+def convolved(
+    lhs: jax.Array, rhs: jax.Array, params: dict[str, Any], clues: Clues | None = None
+) -> jax.Array:
+    """What lax's primitive computes under its parameters, by jconv."""
+    window = Window(
+        s=params["window_strides"],
+        b=params["lhs_dilation"],
+        d=params["rhs_dilation"],
+        pads=params["padding"],
+        groups=params["feature_group_count"],
+        batch_groups=params["batch_group_count"],
+    )
+    precision = params["precision"]
+    if precision is None:  # it was the default where this was traced, and here too
+        precision = lax.Precision.DEFAULT
+    how = {"precision": precision, "preferred_element_type": params["preferred_element_type"]}
+    return convolve(lhs, rhs, params["dimension_numbers"], window, clues, **how)
 
 
 def _inlined(closed: Any, equation: Any) -> list[Any]:

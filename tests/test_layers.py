@@ -47,6 +47,7 @@ LAYERS = {
     "_chain": 5,
     "_table": 5,
     "_picture": 5,
+    "_trace": 5,
     "_explain": 5,
     "_tuning": 5,
     "_doctor": 5,

@@ -21,6 +21,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jconv._geometry import differ, span
 from jconv._patches import unfold
 from jconv._reword import same_value, worded
+from jconv._trace.recognise_legs import Window, convolve
 from jconv.compat._lax_arguments import (
     check_divides,
     read_arrays,
@@ -29,9 +30,9 @@ from jconv.compat._lax_arguments import (
     read_numbers,
     read_pads,
     read_pairs,
+    specs_of,
     wrong,
 )
-from jconv.compat._roles import Window, convolve, specs_of
 
 ConvDimensionNumbers = _lax.ConvDimensionNumbers
 DimensionNumbers = tuple[str, str, str] | ConvDimensionNumbers | None
@@ -301,16 +302,9 @@ def _convolution(
     i = [lhs.shape[a] for a in numbers.lhs_spec[2:]]
     k = [rhs.shape[a] for a in numbers.rhs_spec[2:]]
     pads = read_pads(op, padding, i, k, s, b, d)
-    specs = specs_of(*numbers)
-    if rank == 0:  # a product of matrices is a convolution with one tap of one row
-        lhs, rhs = lhs[..., None], rhs[..., None]
-        specs = (f"{specs[0]}W", f"{specs[1]}W", f"{specs[2]}W")
-        s, b, d, pads = (1,), (1,), (1,), ((0, 0),)
     window = Window(s, b, d, pads, groups, batch_groups)
     names = _NAMES if op != "conv_transpose" else {**_NAMES, "input_dilation": "strides"}
     with worded(op, names, given, dict.fromkeys(_FOLLOWED if rank else (), same_value)):
         how = {"precision": precision, "preferred_element_type": preferred_element_type}
-        y = convolve(lhs, rhs, specs, window, **how)
-    if rank == 0:
-        y = y[..., 0]
+        y = convolve(lhs, rhs, numbers, window, **how)
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
