@@ -12,6 +12,7 @@ from jconv._diagnosis.diagnose import Diagnosis as Diagnosis
 from jconv._diagnosis.diagnose import diagnose as diagnose
 from jconv._errors import ConvError as ConvError
 from jconv._errors import Remedy as Remedy
+from jconv._everywhere import everywhere as everywhere
 from jconv._explain import explain as explain
 from jconv._inverse import Solution as Solution
 from jconv._inverse import input_sizes as input_sizes
@@ -54,6 +55,7 @@ __all__ = [
     "convs_saveable",
     "custom_conv",
     "diagnose",
+    "everywhere",
     "explain",
     "fold",
     "input_sizes",

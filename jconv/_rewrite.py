@@ -13,29 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from jconv import _jax
 from jconv._errors import ConvError
 from jconv._policy import captured
-from jconv._problem import Problem
+from jconv._trace.lax_primitive import PARAMETERS, from_lax, lax_params
 from jconv._trace.neighbours import Neighbours
-from jconv._trace.recognise_legs import Clues, Window, convolve
+from jconv._trace.recognise_legs import Clues
 from jconv._trilinear import PRIMITIVES
-
-_READ = {
-    "window_strides",
-    "padding",
-    "lhs_dilation",
-    "rhs_dilation",
-    "dimension_numbers",
-    "feature_group_count",
-    "batch_group_count",
-    "precision",
-    "preferred_element_type",
-    "out_sharding",
-}
 
 Run = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -75,11 +61,11 @@ def _equation(equation: Any, around: Neighbours, run: Run) -> list[Any]:
 def _convolution(equation: Any, clues: Clues) -> list[Any]:
     """The equations that take a convolution's place; itself where jconv has none for it."""
     (result,) = equation.outvars
-    if set(equation.params) != _READ:
+    if set(equation.params) != PARAMETERS:
         return [equation]
 
     def on_jconv(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-        return _jax.reshard_like(convolved(lhs, rhs, equation.params, clues), result.aval)
+        return _jax.reshard_like(from_lax(lhs, rhs, equation.params, clues), result.aval)
 
     try:
         closed = _jax.traced_in_place_of(equation, on_jconv)
@@ -89,25 +75,6 @@ def _convolution(equation: Any, clues: Clues) -> list[Any]:
     if (out.shape, out.dtype) != (result.aval.shape, result.aval.dtype):
         return [equation]
     return _inlined(closed, equation)
-
-
-def convolved(
-    lhs: jax.Array, rhs: jax.Array, params: dict[str, Any], clues: Clues | None = None
-) -> jax.Array:
-    """What lax's primitive computes under its parameters, by jconv."""
-    window = Window(
-        s=params["window_strides"],
-        b=params["lhs_dilation"],
-        d=params["rhs_dilation"],
-        pads=params["padding"],
-        groups=params["feature_group_count"],
-        batch_groups=params["batch_group_count"],
-    )
-    precision = params["precision"]
-    if precision is None:  # it was the default where this was traced, and here too
-        precision = lax.Precision.DEFAULT
-    how = {"precision": precision, "preferred_element_type": params["preferred_element_type"]}
-    return convolve(lhs, rhs, params["dimension_numbers"], window, clues, **how)
 
 
 def _inlined(closed: Any, equation: Any) -> list[Any]:
@@ -173,24 +140,3 @@ def _counting_convolutions(value: Any) -> Any:
         return value(primitive, *avals, **params)
 
     return policy
-
-
-def lax_params(problem: Problem) -> dict[str, Any]:
-    """The parameters of the lax convolution that a leg is, channels last."""
-    rank, filter_grad = problem.rank, problem.leg == "filter_grad"
-    axes = problem.axes
-    if problem.leg != "conv":
-        axes = [axis.filter_grad() if filter_grad else axis.input_grad() for axis in axes]
-    lhs, rhs = (0, rank + 1, *range(1, rank + 1)), (rank + 1, rank, *range(rank))
-    return {
-        "window_strides": tuple(axis.s for axis in axes),
-        "padding": tuple((axis.p0, axis.p1) for axis in axes),
-        "lhs_dilation": tuple(axis.b for axis in axes),
-        "rhs_dilation": tuple(axis.d for axis in axes),
-        "dimension_numbers": lax.ConvDimensionNumbers(lhs, rhs, lhs),
-        "feature_group_count": 1 if filter_grad else problem.groups,
-        "batch_group_count": problem.groups if filter_grad else 1,
-        "precision": None,
-        "preferred_element_type": jnp.dtype(problem.out_dtype),
-        "out_sharding": None,
-    }

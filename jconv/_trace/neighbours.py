@@ -36,6 +36,7 @@ class Neighbours:
         (result,) = equation.outvars
         numbers, params = equation.params["dimension_numbers"], equation.params
         return Clues(
+            lhs_reversed=self._made_reversed(lhs, numbers.lhs_spec[2:]),
             rhs_reversed=self._made_reversed(rhs, numbers.rhs_spec[2:]),
             result_reversed=self._taken_reversed(result, numbers.out_spec[2:]),
             vmapped=_common(
@@ -78,14 +79,29 @@ class Neighbours:
             equation = self._taken_by(equation.outvars[0])
         return False
 
-    def _merged(self, variable: Any, dim: int) -> list[int]:
-        """The sizes that were merged into a dimension before the fastest, slowest first."""
+    def _merged(self, variable: Any, dim: int) -> list[int] | None:
+        """The sizes that were merged into a dimension before the fastest, slowest first.
+
+        None if nothing is known: the variable comes from outside, as residuals do.
+        """
         equation = self._made_by(variable)
-        if equation is None or not (sources := _sources(equation, dim)):
+        if equation is None:
+            return [] if variable in self._maker else None
+        before, sources = equation.invars[0], _sources(equation, dim)
+        if len(sources) == 1:
+            return self._merged(before, sources[0])
+        if sources:
+            *slower, fastest = sources
+            merged = [size for source in slower for size in self._factors(before, source)]
+            return merged + (self._merged(before, fastest) or [])
+        parent = next((into for into, out in _blocks(equation) if out[0] == dim), ())
+        if len(parent) != 1:
             return []
-        before = equation.invars[0]
-        fastest = self._merged(before, sources[-1])
-        return [before.aval.shape[source] for source in sources[:-1]] + fastest
+        return _leading(self._merged(before, parent[0]) or [], variable.aval.shape[dim])
+
+    def _factors(self, variable: Any, dim: int) -> list[int]:
+        """The sizes of which a dimension is the product, as far as they can be seen."""
+        return _leading(self._merged(variable, dim) or [], variable.aval.shape[dim])
 
     def _split(self, variable: Any, dim: int) -> list[int]:
         """The sizes that a result's only use splits off a dimension, slowest first."""
@@ -172,10 +188,25 @@ def _size(dims: list[tuple[int, int]]) -> int:
     return math.prod(size for _, size in dims)
 
 
-def _common(groups: int, *factors: list[int]) -> int:
-    """The largest product of leading factors that all have in common and that divides groups."""
+def _leading(sizes: list[int], whole: int) -> list[int]:
+    """`whole` as a product that begins with as many of `sizes` as divide it."""
+    found = []
+    for size in sizes:
+        if whole % size or whole == 1:
+            break
+        found.append(size)
+        whole //= size
+    return [*found, whole] if whole > 1 or not found else found
+
+
+def _common(groups: int, lhs: Any, *factors: list[int] | None) -> int:
+    """The largest product of leading factors that all have in common and that divides groups.
+
+    lhs may be a residual, whose making is out of sight; that of another operand then decides.
+    """
     product = 1
-    for sizes in zip(*factors, strict=False):
+    known = [sizes or [] for sizes in (factors if lhs is None else (lhs, *factors))]
+    for sizes in zip(*known, strict=False):
         if len(set(sizes)) > 1 or groups % (product * sizes[0]):
             break
         product *= sizes[0]

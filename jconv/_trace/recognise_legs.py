@@ -6,15 +6,16 @@ one of the three operations of jconv. A call sums over all solutions of the inde
     b*l + p = s*m + d*r           l in lhs, m in the result, r in rhs
 
 so lhs, rhs and result are x, w and y in some order, and b, s and d are the coefficients of
-whichever they are. Where jax wrote the kernel or the result in reverse, r = R-1-k (or
-m = M-1-k) moves one term to the other side of the equation. Five such readings occur:
+whichever they are. Where jax wrote an operand or the result in reverse, r = R-1-k (or the like)
+moves one term to the other side of the equation. Six such readings occur:
 
-    lhs  rhs  result    reversed   what jax differentiated
-    x    w    y                    nothing: it is a forward convolution
-    x    y    w                    a forward convolution in its filter
-    y    w    x         rhs        a forward convolution in its input
-    w    y    x         rhs        a filter backprop in its input
-    y    x    w         result     an input backprop in its filter
+    lhs  rhs  result    reversed    what jax differentiated
+    x    w    y                     nothing: it is a forward convolution
+    x    y    w                     a forward convolution in its filter
+    y    w    x         w           a forward convolution in its input
+    w    y    x         y           a filter backprop in its input
+    y    x    w         w           an input backprop in its filter
+    w    x    y         w and x     the one before in its lhs
 
 All readings are right, since they are the same sum; the one that says what was meant is chosen
 for its plan, because the backprops have algorithms of their own.
@@ -34,10 +35,9 @@ from jconv._geometry import Axis, differ, is_static, out_size, same
 from jconv._layout import spatial_names
 from jconv._ops import conv, conv_filter_grad, conv_input_grad
 from jconv._problem import OPERANDS, Leg, Slot
+from jconv._trace.places import Numbers, Place, Positions, shared_index
 
 Pairs = tuple[tuple[Any, Any], ...]
-Positions = Sequence[int]  # where batch, channels and each spatial axis stand, in this order
-Numbers = tuple[Positions, Positions, Positions]  # lax's ConvDimensionNumbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Clues:
     both operands; the others were written as groups.
     """
 
+    lhs_reversed: bool = False
     rhs_reversed: bool = False
     result_reversed: bool = False
     vmapped: int = 1
@@ -67,45 +68,55 @@ class Clues:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """A leg, the slots that lhs, rhs and result stand for, and the slot that is reversed."""
+    """A leg, the slots that lhs, rhs and result stand for, and the slots that are reversed."""
 
     leg: Leg
     lhs: Slot
     rhs: Slot
     result: Slot
-    reversed: Slot | None = None
+    reversed: tuple[Slot, ...] = ()
 
 
 CONV = Reading("conv", "x", "w", "y")
 FILTER_GRAD = Reading("filter_grad", "x", "y", "w")
-INPUT_GRAD = Reading("input_grad", "y", "w", "x", "w")
-INPUT_GRAD_OF_FILTER_GRAD = Reading("input_grad", "w", "y", "x", "y")
-FILTER_GRAD_OF_INPUT_GRAD = Reading("filter_grad", "y", "x", "w", "w")
-
-# Two slots share one index: the batch n, the input channels c or the output channels f.
-_SHARED = {frozenset("xy"): "n", frozenset("xw"): "c", frozenset("wy"): "f"}
-_GROUPED = {"x": "c", "w": "f", "y": "f"}  # the index that groups multiply in a slot
-_NAMES = {"x": {"n": "N", "c": "C"}, "y": {"n": "N", "f": "C"}, "w": {"c": "I", "f": "O"}}
+INPUT_GRAD = Reading("input_grad", "y", "w", "x", ("w",))
+INPUT_GRAD_OF_FILTER_GRAD = Reading("input_grad", "w", "y", "x", ("y",))
+FILTER_GRAD_OF_INPUT_GRAD = Reading("filter_grad", "y", "x", "w", ("w",))
+CONV_OF_THE_LATTER = Reading("conv", "w", "x", "y", ("w", "x"))
 
 
 def read(numbers: Numbers, window: Window, axes: Sequence[Axis], clues: Clues) -> Reading:
     """The reading of a convolution that says what jax meant by it."""
     lhs, rhs, out = numbers
-    if clues.rhs_reversed and _channels_first(out) and (lhs != out or _starts_cn(out)):
+    s, b, d = (any(factor > 1 for factor in each) for each in (window.s, window.b, window.d))
+    # Which coefficients are the stride and the input dilation of the convolution that stood in
+    # the program, and whose channels show that its filter was jax's, depends on the operand in
+    # which that was differentiated.
+    if clues.rhs_reversed and _channels_first(out) and _lhs_is_a_filter(lhs, out, axes):
+        if _was_input_grad(d, s, clues.lhs_reversed, _exchanged(lhs)):
+            return CONV_OF_THE_LATTER
         return INPUT_GRAD_OF_FILTER_GRAD
-    strided, dilated = any(s > 1 for s in window.s), any(b > 1 for b in window.b)
     if window.batch_groups > 1 or _sums_a_batch(numbers, axes):
-        as_filter = (out[1], out[0], *out[2:])
-        of_input_grad = clues.result_reversed and _channels_swapped(as_filter)
-        if of_input_grad or (dilated and all(d == 1 for d in window.d)):
+        if _was_input_grad(d, b, clues.result_reversed, _exchanged(out)):
             return FILTER_GRAD_OF_INPUT_GRAD
         return FILTER_GRAD
-    if dilated and not strided:
-        return INPUT_GRAD
-    # A strided one without holes in lhs is the gradient of an input backprop in its input.
-    if clues.rhs_reversed and _channels_swapped(rhs) and (dilated or not strided):
-        return INPUT_GRAD
-    return CONV
+    return INPUT_GRAD if _was_input_grad(s, b, clues.rhs_reversed, rhs) else CONV
+
+
+def _was_input_grad(strided: bool, dilated: bool, reversed_filter: bool, rhs: Positions) -> bool:
+    """Whether a convolution is an input backprop, by its stride, holes in lhs, and its filter.
+
+    Holes alone are the stride of the convolution that was differentiated. A stride alone comes
+    from an input backprop that was differentiated in its input, a forward convolution. Where
+    there are both or none, the filter decides: jax reverses it and exchanges its channels.
+    """
+    if dilated != strided:
+        return dilated
+    return reversed_filter and _channels_swapped(rhs)
+
+
+def _exchanged(positions: Positions) -> Positions:
+    return (positions[1], positions[0], *positions[2:])
 
 
 def _channels_first(positions: Positions) -> bool:
@@ -114,6 +125,13 @@ def _channels_first(positions: Positions) -> bool:
 
 def _starts_cn(positions: Positions) -> bool:
     return positions[1] == 0 and positions[0] == 1
+
+
+def _lhs_is_a_filter(lhs: Positions, out: Positions, axes: Sequence[Axis]) -> bool:
+    """Whether lhs, where the result has its channels first, is what a filter backprop gave."""
+    if lhs != out or _starts_cn(out):
+        return True
+    return all(axis.k >= axis.i for axis in axes) and any(axis.k > axis.i for axis in axes)
 
 
 def _sums_a_batch(numbers: Numbers, axes: Sequence[Axis]) -> bool:
@@ -202,15 +220,18 @@ def _axes(lhs: Any, rhs: Any, numbers: Numbers, window: Window) -> list[Axis] | 
 def in_slots(axis: Axis, reading: Reading) -> Axis:
     """The axis of x, w and y, from that of lhs, rhs and result.
 
-    With r = R-1-k the equation b*l + p = s*m + d*r becomes s*m + d*(R-1) - p = b*l + d*k, and
-    likewise with m = M-1-k.
+    With r = R-1-k the equation b*l + p = s*m + d*r becomes b*l + d*k + p - d*(R-1) = s*m, and
+    likewise for the others. In the end x stands on one side alone, w and y on the other.
     """
     names = (reading.lhs, reading.rhs, reading.result)
     size = dict(zip(names, (axis.i, axis.k, axis.o), strict=True))
     factor = dict(zip(names, (axis.b, axis.d, axis.s), strict=True))
+    sign = dict(zip(names, (1, -1, -1), strict=True))  # of each term, all on the left
     p0 = axis.p0
-    if reading.reversed is not None:
-        p0 = factor[reading.reversed] * (size[reading.reversed] - 1) - p0
+    for slot in reading.reversed:
+        p0 += sign[slot] * factor[slot] * (size[slot] - 1)
+        sign[slot] = -sign[slot]
+    p0 *= sign["x"]
     return Axis(
         i=size["x"],
         k=size["w"],
@@ -236,11 +257,11 @@ def _run(reading: Reading, arrays: _Arrays, axes: list[Axis] | None, how: dict[s
     """The leg that a reading names, on operands brought to where the leg expects them."""
     window, numbers, vmapped = arrays.window, arrays.numbers, arrays.vmapped
     split = (vmapped, arrays.groups // vmapped)
-    out = _Place(reading.result, _shared(reading.lhs, reading.result), numbers[2], split)
+    out = Place(reading.result, shared_index(reading.lhs, reading.result), numbers[2], split)
     lhs = dataclasses.replace(
         out, slot=reading.lhs, positions=numbers[0], grouped_first=window.batch_groups > 1
     )
-    rhs = _Place(reading.rhs, _shared(reading.rhs, reading.result), numbers[1], split, True)
+    rhs = Place(reading.rhs, shared_index(reading.rhs, reading.result), numbers[1], split, True)
     names = {reading.lhs: lhs.names, reading.rhs: rhs.names, reading.result: out.names}
     how = {
         **how,
@@ -252,11 +273,11 @@ def _run(reading: Reading, arrays: _Arrays, axes: list[Axis] | None, how: dict[s
 
     def leg(*operands: Array) -> Array:
         by_slot = dict(zip((reading.lhs, reading.rhs), operands, strict=True))
-        if reading.reversed in by_slot:
-            by_slot[reading.reversed] = _reversed(by_slot[reading.reversed], rhs.names)
+        for slot in set(reading.reversed) & by_slot.keys():
+            by_slot[slot] = _reversed(by_slot[slot], names[slot])
         first, second = OPERANDS[reading.leg]
         result = operation[reading.leg](by_slot[first], by_slot[second], **how)
-        return _reversed(result, out.names) if reading.reversed == reading.result else result
+        return _reversed(result, out.names) if reading.result in reading.reversed else result
 
     run = jax.vmap(leg) if vmapped > 1 else leg
     return out.restored(run(lhs.brought(arrays.lhs), rhs.brought(arrays.rhs)))
@@ -268,7 +289,7 @@ def _settings(
     """The geometry's keywords, in the order in which the filter has its spatial axes."""
     letters = spatial_names(len(window.s))
     order = [letters.index(name) for name in w_names if name in letters]
-    if axes is None or reading.leg == "conv":
+    if axes is None or reading == CONV:
         return {
             "stride": tuple(window.s[a] for a in order),
             "padding": tuple(window.pads[a] for a in order),
@@ -276,7 +297,9 @@ def _settings(
             "input_dilation": tuple(window.b[a] for a in order),
         }
     slots = [in_slots(axes[a], reading) for a in order]
-    size = {"input_shape": tuple(axis.i for axis in slots)}
+    size = {}
+    if reading.leg == "input_grad":
+        size = {"input_shape": tuple(axis.i for axis in slots)}
     if reading.leg == "filter_grad":
         size = {"filter_shape": tuple(axis.k for axis in slots)}
     return {
@@ -290,98 +313,3 @@ def _settings(
 
 def _reversed(array: Array, names: str) -> Array:
     return lax.rev(array, [p for p, name in enumerate(names) if name not in "NCIO"])
-
-
-def _shared(a: Slot, b: Slot) -> str:
-    return _SHARED[frozenset((a, b))]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Place:
-    """Where the indices of one array stand in lax's order, and how they come to jconv's.
-
-    The first of lax's numbers places the index `first`, the second the other one of the slot.
-    Groups multiply either: those of vmap slowest, then those that were written. In jconv groups
-    multiply one index of each slot, and what vmap made is a dimension in front.
-    """
-
-    slot: Slot
-    first: str
-    positions: Positions
-    split: tuple[int, int]  # groups of vmap, groups that were written
-    grouped_first: bool = False
-
-    @property
-    def as_it_lies(self) -> bool:
-        """Whether jconv takes the array without any copy."""
-        grouped = self.first if self.grouped_first else self._second
-        vmapped, groups = self.split
-        return vmapped == 1 and (groups == 1 or grouped == _GROUPED[self.slot])
-
-    @property
-    def names(self) -> str:
-        """The letters of jconv's layout for the array that the leg takes or returns."""
-        axes, letters = spatial_names(len(self.positions) - 2), _NAMES[self.slot]
-        if self.as_it_lies:
-            named = [letters[self.first], letters[self._second], *axes]
-            at = dict(zip(self.positions, named, strict=True))
-            return "".join(at[position] for position in range(len(at)))
-        return "".join(letters.get(name, name) for name in self._in_jconv if name not in "vg")
-
-    def brought(self, array: Array) -> Array:
-        """lax's operand as the leg takes it."""
-        if self.as_it_lies:
-            return array
-        array = jnp.transpose(array, self.positions)
-        first, second, *rest = array.shape
-        groups = self.split[0] * self.split[1]
-        if self.grouped_first:
-            first //= groups
-        else:
-            second //= groups
-        sizes = self._sizes(first, second, rest)
-        array = array.reshape([sizes[name] for name in self._in_lax])
-        array = jnp.transpose(array, [self._in_lax.index(name) for name in self._in_jconv])
-        sizes[_GROUPED[self.slot]] *= sizes["g"]
-        lead = "v" if self.split[0] > 1 else ""
-        return array.reshape([sizes[name] for name in lead + self._in_jconv[1:] if name != "g"])
-
-    def restored(self, array: Array) -> Array:
-        """The leg's result as lax lays it out: the inverse of `brought`."""
-        if self.as_it_lies:
-            return array
-        kept = [name for name in self._in_jconv if name not in "vg"]
-        found = dict(zip(kept, array.shape[-len(kept) :], strict=True))
-        found[_GROUPED[self.slot]] //= self.split[1]
-        rest = [found[name] for name in self._in_lax if name not in "vgncf"]
-        sizes = self._sizes(found[self.first], found[self._second], rest)
-        array = array.reshape([sizes[name] for name in self._in_jconv])
-        array = jnp.transpose(array, [self._in_jconv.index(name) for name in self._in_lax])
-        sizes[self.first if self.grouped_first else self._second] *= self.split[0] * self.split[1]
-        array = array.reshape([sizes[name] for name in self._in_lax if name not in "vg"])
-        order = [self.positions.index(p) for p in range(len(self.positions))]
-        return jnp.transpose(array, order)
-
-    @property
-    def _second(self) -> str:
-        (other,) = set(_NAMES[self.slot]) - {self.first}
-        return other
-
-    @property
-    def _in_lax(self) -> str:
-        axes = spatial_names(len(self.positions) - 2)
-        grouped = f"vg{self.first}", self._second
-        if not self.grouped_first:
-            grouped = self.first, f"vg{self._second}"
-        return "".join(grouped) + axes
-
-    @property
-    def _in_jconv(self) -> str:
-        axes = spatial_names(len(self.positions) - 2)
-        return {"x": f"vn{axes}gc", "w": f"v{axes}cgf", "y": f"vn{axes}gf"}[self.slot]
-
-    def _sizes(self, first: Any, second: Any, rest: Sequence[Any]) -> dict[str, Any]:
-        axes = spatial_names(len(self.positions) - 2)
-        vmapped, groups = self.split
-        named = {"v": vmapped, "g": groups, self.first: first, self._second: second}
-        return {**named, **dict(zip(axes, rest, strict=True))}
