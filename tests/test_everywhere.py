@@ -259,7 +259,7 @@ FIT = """
         return model, x
 
     import contextlib
-    import jconv._trilinear as trilinear
+    import jconv._ops.primitives as trilinear
     legs = []
     original = trilinear._computed
     def watched(problem, *rest):

@@ -17,10 +17,10 @@ from typing import Any
 import jax
 from jax import lax
 
-from jconv._errors import ConvError
-from jconv._geometry import is_static
+from jconv._core.errors import ConvError
+from jconv._core.geometry import is_static
+from jconv._ops.primitives import is_lowering
 from jconv._trace.lax_primitive import from_lax
-from jconv._trilinear import is_lowering
 
 Takes = Callable[[Any, Any], bool]  # whether jconv runs a call of these operands
 

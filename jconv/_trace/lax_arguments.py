@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax import lax as _lax
 
-from jconv._errors import ConvError, Remedy
-from jconv._geometry import is_static, resolve_axis
-from jconv._layout import spatial_names
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import is_static, resolve_axis
+from jconv._core.layout import spatial_names
 from jconv._trace.recognise_legs import Pairs
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 from jax import lax
 
-from jconv._errors import ConvError
-from jconv._geometry import differ
-from jconv._reword import same_value, worded
+from jconv._check.foreign_errors import same_value, worded
+from jconv._core.errors import ConvError
+from jconv._core.geometry import differ
 from jconv._trace.lax_arguments import (
     check_divides,
     read_arrays,

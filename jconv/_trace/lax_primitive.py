@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._problem import Problem
+from jconv._core.problem import Problem
 from jconv._trace.recognise_legs import Clues, Window, convolve
 
 PARAMETERS = {

@@ -9,8 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jconv._layout import spatial_names
-from jconv._problem import Slot
+from jconv._core.layout import spatial_names
+from jconv._core.problem import Slot
 
 Positions = Sequence[int]  # where batch, channels and each spatial axis stand, in this order
 Numbers = tuple[Positions, Positions, Positions]  # lax's ConvDimensionNumbers

@@ -31,10 +31,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jconv._geometry import Axis, differ, is_static, out_size, same
-from jconv._layout import spatial_names
-from jconv._ops import conv, conv_filter_grad, conv_input_grad
-from jconv._problem import OPERANDS, Leg, Slot
+from jconv._core.geometry import Axis, differ, is_static, out_size, same
+from jconv._core.layout import spatial_names
+from jconv._core.problem import OPERANDS, Leg, Slot
+from jconv._ops.conv import conv, conv_filter_grad, conv_input_grad
 from jconv._trace.places import Numbers, Place, Positions, shared_index
 
 Pairs = tuple[tuple[Any, Any], ...]

@@ -10,7 +10,7 @@ from jax import lax
 from plain import integers
 
 import jconv
-from jconv._geometry import Axis
+from jconv._core.geometry import Axis
 from jconv._trace.neighbours import Neighbours
 from jconv._trace.recognise_legs import (
     CONV,
