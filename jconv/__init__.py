@@ -27,6 +27,7 @@ from jconv._plan.solve import input_sizes as input_sizes
 from jconv._plan.solve import solve as solve
 from jconv._planner.policy import policy as policy
 from jconv._trace.accelerate import accelerate as accelerate
+from jconv._trace.everywhere import everywhere as everywhere
 from jconv._trace.explain import explain as explain
 from jconv._tuning.autotune import autotune as autotune
 from jconv._tuning.table import TuningTable as TuningTable
@@ -54,6 +55,7 @@ __all__ = [
     "convs_saveable",
     "custom_conv",
     "diagnose",
+    "everywhere",
     "explain",
     "fold",
     "input_sizes",

@@ -14,6 +14,7 @@ is jax.custom_vjp, which has no forward mode; it stands in should a JAX release 
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from typing import Any
 
@@ -44,6 +45,22 @@ def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> 
     """What a leg lowers to: no autodiff happens in here any more."""
     if problem.empty:
         return jnp.zeros(problem.out_shape, problem.out_dtype)
+    outer, _lowering.here = is_lowering(), True
+    try:
+        return _computed(problem, a, b, platform)
+    finally:
+        _lowering.here = outer
+
+
+_lowering = threading.local()
+
+
+def is_lowering() -> bool:
+    """Whether this thread is lowering a leg: lax's convolutions are then the leg's own."""
+    return getattr(_lowering, "here", False)
+
+
+def _computed(problem: Problem, a: jax.Array, b: jax.Array, platform: str) -> jax.Array:
     if problem.leg == "filter_grad":  # its sum runs over the rows that both operands have
         first = len(problem.vmapped) + 1
         a, b = jax_hooks.gather((a, b), range(first, first + problem.rank))

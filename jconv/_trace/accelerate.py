@@ -13,6 +13,8 @@ import jax.numpy as jnp
 
 from jconv._core import jax_hooks
 from jconv._core.errors import ConvError
+from jconv._trace.intercept import calls_taken, of_symbolic_sizes
+from jconv._trace.lax_call import refusal
 from jconv._trace.nnx import without_modules
 from jconv._trace.rewrite import rewrite
 
@@ -38,7 +40,7 @@ def accelerate(fn: F) -> F:
         called from outside it traces anew each time.
 
     Raises:
-        ConvError: if fn cannot be called.
+        ConvError: if fn cannot be called; and where lax refuses a convolution in fn.
 
     Example:
         >>> import jax, jax.numpy as jnp, jconv
@@ -83,11 +85,19 @@ def _run(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     result: list[Any] = []
 
     def flat(arrays: list[jax.Array]) -> list[jax.Array]:
-        (found, rest), structure = _apart(fn(*_together(arrays, others, tree)))
+        try:
+            value = fn(*_together(arrays, others, tree))
+        except (TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, ConvError) or (refused := refusal(error)) is None:
+                raise
+            raise refused from error
+        (found, rest), structure = _apart(value)
         result.extend([rest, structure])
         return found
 
-    closed = rewrite(jax.make_jaxpr(flat)(arrays), lambda inner: lambda *args: _run(inner, args))
+    with calls_taken(of_symbolic_sizes):
+        traced = jax.make_jaxpr(flat)(arrays)
+    closed = rewrite(traced, lambda inner: lambda *args: _run(inner, args))
     # Scalars known while tracing are literals in the jaxpr, and come as something of JAX's own.
     values = [jnp.asarray(value) for value in jax_hooks.JAXPRS.jaxpr_as_fun(closed)(*arrays)]
     return _together(values, *result)

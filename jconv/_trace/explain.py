@@ -7,11 +7,13 @@ from typing import Any
 
 import jax
 
+from jconv._core import jax_hooks
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem
 from jconv._ops.primitives import PRIMITIVES
 from jconv._plan.plan import Plan, plan_of
 from jconv._planner.policy import captured
+from jconv._trace.accelerate import accelerate
 
 
 def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
@@ -50,7 +52,10 @@ def problems_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Problem]:
         results = jax.tree.leaves(fn(*jax.tree.unflatten(structure, filled)))
         return [result for result in results if isinstance(result, jax.Array)]
 
-    jaxpr = jax.make_jaxpr(on_arrays)(*(leaves[place] for place in places))
+    # What lax's convolutions are is what accelerate makes of them.
+    can_rewrite = jax_hooks.JAXPRS is not None and PRIMITIVES
+    read = accelerate(on_arrays) if can_rewrite else on_arrays
+    jaxpr = jax.make_jaxpr(read)(*(leaves[place] for place in places))
     return list(problems_in(jaxpr.jaxpr))
 
 
@@ -77,51 +82,30 @@ def _inside(value: Any) -> Iterator[Problem]:
 
 
 def _from_lax(equation: Any) -> Problem:
-    """The leg that a lax convolution is: the forward one, unless it sums over the batch."""
+    """A convolution of lax that jconv has none for, as a forward one."""
     params = equation.params
     lhs, rhs = (variable.aval for variable in equation.invars)
+    (result,) = equation.outvars
     numbers = params["dimension_numbers"]
-    n, lhs_channels, *i = (lhs.shape[p] for p in numbers.lhs_spec)
+    n, _, *i = (lhs.shape[p] for p in numbers.lhs_spec)
     f, c, *k = (rhs.shape[p] for p in numbers.rhs_spec)
-    _, _, *o = (equation.outvars[0].aval.shape[p] for p in numbers.out_spec)
-    axes = tuple(
-        Axis(i=i[a], k=k[a], o=o[a], s=s, b=b, d=d, p0=low)
-        for a, (s, b, d, (low, _)) in enumerate(
-            zip(
-                params["window_strides"],
-                params["lhs_dilation"],
-                params["rhs_dilation"],
-                params["padding"],
-                strict=True,
-            )
-        )
-    )
-    shared: dict[str, Any] = {"x_dtype": str(lhs.dtype), **captured()}
-    out_dtype = str(equation.outvars[0].aval.dtype)
+    _, _, *o = (result.aval.shape[p] for p in numbers.out_spec)
+    settings = ("window_strides", "lhs_dilation", "rhs_dilation", "padding")
+    windows = zip(*(params[name] for name in settings), strict=True)
     batch_groups = params["batch_group_count"]
-    if batch_groups == 1:
-        groups = params["feature_group_count"]
-        return Problem(
-            leg="conv",
-            axes=axes,
-            n=n,
-            groups=groups,
-            c=lhs_channels // groups,
-            f=f // groups,
-            w_dtype=str(rhs.dtype),
-            y_dtype=out_dtype,
-            **shared,
-        )
-    # Batch groups are the form of a grouped filter backprop: the channels that are summed over
-    # are that convolution's batch, its o stands where the kernel does, and s where d does.
+    groups = params["feature_group_count"] * batch_groups
     return Problem(
-        leg="filter_grad",
-        axes=tuple(axis.filter_grad() for axis in axes),
-        n=c,
-        groups=batch_groups,
-        c=n // batch_groups,
-        f=f // batch_groups,
-        w_dtype=out_dtype,
-        y_dtype=str(rhs.dtype),
-        **shared,
+        leg="conv",
+        axes=tuple(
+            Axis(i=i[a], k=k[a], o=o[a], s=s, b=b, d=d, p0=low)
+            for a, (s, b, d, (low, _)) in enumerate(windows)
+        ),
+        n=n // batch_groups,
+        groups=groups,
+        c=c,
+        f=f // groups,
+        x_dtype=str(lhs.dtype),
+        w_dtype=str(rhs.dtype),
+        y_dtype=str(result.aval.dtype),
+        **captured(),
     )

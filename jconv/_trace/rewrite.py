@@ -8,23 +8,20 @@ which differ between JAX's releases.
 
 from __future__ import annotations
 
-import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from jconv._core import jax_hooks
 from jconv._core.errors import ConvError
-from jconv._core.problem import Problem
 from jconv._ops.primitives import PRIMITIVES
 from jconv._planner.policy import captured
-from jconv.compat.lax import conv_general_dilated
-
-_ACCEPTED = set(inspect.signature(conv_general_dilated).parameters)
+from jconv._trace.lax_primitive import PARAMETERS, from_lax, lax_params
+from jconv._trace.neighbours import Neighbours
+from jconv._trace.recognise_legs import Clues
 
 Run = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -43,14 +40,15 @@ def rewrite(value: Any, run: Run) -> Any:
     """
     known, key = _done.setdefault(value, {}), tuple(captured().items())
     if key not in known:
-        changed = jax_hooks.with_equations(value, lambda old: _equation(old, run))
+        around = Neighbours(getattr(value, "jaxpr", value))
+        changed = jax_hooks.with_equations(value, lambda old: _equation(old, around, run))
         known[key] = None if changed is value else changed
     return value if known[key] is None else known[key]
 
 
-def _equation(equation: Any, run: Run) -> list[Any]:
+def _equation(equation: Any, around: Neighbours, run: Run) -> list[Any]:
     if equation.primitive is lax.conv_general_dilated_p:
-        return _convolution(equation)
+        return _convolution(equation, around.clues(equation))
     params = {name: _parameter(value, run) for name, value in equation.params.items()}
     if all(params[name] is value for name, value in equation.params.items()):
         return [equation]
@@ -60,20 +58,17 @@ def _equation(equation: Any, run: Run) -> list[Any]:
     return [equation.replace(params=params)]
 
 
-def _convolution(equation: Any) -> list[Any]:
+def _convolution(equation: Any, clues: Clues) -> list[Any]:
     """The equations that take a convolution's place; itself where jconv has none for it."""
-    params = dict(equation.params)
     (result,) = equation.outvars
-    if not set(params) <= _ACCEPTED:
+    if set(equation.params) != PARAMETERS:
         return [equation]
-    if params["precision"] is None:  # it was the default where this was traced, and here too
-        params["precision"] = lax.Precision.DEFAULT
 
-    def convolve(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-        return jax_hooks.reshard_like(conv_general_dilated(lhs, rhs, **params), result.aval)
+    def on_jconv(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
+        return jax_hooks.reshard_like(from_lax(lhs, rhs, equation.params, clues), result.aval)
 
     try:
-        closed = jax_hooks.traced_in_place_of(equation, convolve)
+        closed = jax_hooks.traced_in_place_of(equation, on_jconv)
     except ConvError:
         return [equation]
     (out,) = closed.out_avals
@@ -145,24 +140,3 @@ def _counting_convolutions(value: Any) -> Any:
         return value(primitive, *avals, **params)
 
     return policy
-
-
-def lax_params(problem: Problem) -> dict[str, Any]:
-    """The parameters of the lax convolution that a leg is, channels last."""
-    rank, filter_grad = problem.rank, problem.leg == "filter_grad"
-    axes = problem.axes
-    if problem.leg != "conv":
-        axes = [axis.filter_grad() if filter_grad else axis.input_grad() for axis in axes]
-    lhs, rhs = (0, rank + 1, *range(1, rank + 1)), (rank + 1, rank, *range(rank))
-    return {
-        "window_strides": tuple(axis.s for axis in axes),
-        "padding": tuple((axis.p0, axis.p1) for axis in axes),
-        "lhs_dilation": tuple(axis.b for axis in axes),
-        "rhs_dilation": tuple(axis.d for axis in axes),
-        "dimension_numbers": lax.ConvDimensionNumbers(lhs, rhs, lhs),
-        "feature_group_count": 1 if filter_grad else problem.groups,
-        "batch_group_count": problem.groups if filter_grad else 1,
-        "precision": None,
-        "preferred_element_type": jnp.dtype(problem.out_dtype),
-        "out_sharding": None,
-    }

@@ -27,7 +27,6 @@ LAYERS = {
     "_devices": 5,
     "_ops": 6,
     # public modules and packages above the operations
-    "compat": 7,
     "ragged": 7,
     "sharding": 7,
     "streaming": 7,
@@ -35,7 +34,7 @@ LAYERS = {
     "_plan": 8,
     "_chain": 9,
     "_trace": 10,
-    "_everywhere": 11,
+    "compat": 11,  # compat.lax reads lax's calls as accelerate does
     "_tuning": 11,
     "testing": 11,
     "": 12,

@@ -26,6 +26,7 @@ PUBLIC = {
     "convs_saveable",
     "custom_conv",
     "diagnose",
+    "everywhere",
     "explain",
     "fold",
     "input_sizes",

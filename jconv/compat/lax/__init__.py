@@ -12,44 +12,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax import lax as _lax
 from jax.typing import ArrayLike, DTypeLike
 
 from jconv._check.foreign_errors import same_value, worded
-from jconv._core.geometry import differ, span
+from jconv._core.geometry import span
 from jconv._ops.unfold import unfold
-from jconv.compat._roles import Window, convolve, specs_of
-from jconv.compat.lax._arguments import (
-    check_divides,
+from jconv._trace.lax_arguments import (
     read_arrays,
-    read_count,
     read_factors,
     read_numbers,
     read_pads,
     read_pairs,
+    specs_of,
     wrong,
 )
+from jconv._trace.lax_call import NAMES, call
 
 ConvDimensionNumbers = _lax.ConvDimensionNumbers
 DimensionNumbers = tuple[str, str, str] | ConvDimensionNumbers | None
-
-_NAMES = {
-    "x": "lhs",
-    "w": "rhs",
-    "g": "rhs",
-    "stride": "window_strides",
-    "padding": "padding",
-    "dilation": "rhs_dilation",
-    "input_dilation": "lhs_dilation",
-    "groups": "feature_group_count",
-    "layout": "dimension_numbers",
-    "precision": "precision",
-    "preferred_element_type": "preferred_element_type",
-}
-_FOLLOWED = ("x", "w", "groups", "preferred_element_type")
 
 
 def conv_general_dilated(
@@ -77,7 +60,7 @@ def conv_general_dilated(
         >>> jconv.compat.lax.conv_general_dilated(x, w, (2, 2), "SAME").shape
         (1, 16, 4, 4)
     """
-    return _convolution(
+    return call(
         "conv_general_dilated",
         lhs,
         rhs,
@@ -110,7 +93,7 @@ def conv(
         (1, 4, 3)
     """
     how = {"precision": precision, "preferred_element_type": preferred_element_type}
-    return _convolution("conv", lhs, rhs, window_strides, padding, **how)
+    return call("conv", lhs, rhs, window_strides, padding, **how)
 
 
 def conv_with_general_padding(
@@ -133,7 +116,7 @@ def conv_with_general_padding(
     """
     how = {"precision": precision, "preferred_element_type": preferred_element_type}
     op = "conv_with_general_padding"
-    return _convolution(op, lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, **how)
+    return call(op, lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, **how)
 
 
 def conv_transpose(
@@ -178,7 +161,7 @@ def conv_transpose(
         padding = [_transposed(k, s, p) for k, s, p in zip(windows, strides, named, strict=True)]
     if transpose_kernel:
         rhs = jnp.swapaxes(_lax.rev(rhs, numbers.rhs_spec[2:]), *numbers.rhs_spec[:2])
-    return _convolution(
+    return call(
         op,
         lhs,
         rhs,
@@ -236,7 +219,7 @@ def conv_general_dilated_patches(
     b = read_factors(op, "lhs_dilation", lhs_dilation, rank)
     i = [lhs.shape[a] for a in numbers.lhs_spec[2:]]
     axes = "".join(letter for letter in rhs_spec if letter not in "IO")
-    names = {**_NAMES, "kernel": "filter_shape"}
+    names = {**NAMES, "kernel": "filter_shape"}
     with worded(op, names, {"lhs": lhs, "padding": padding}, {"x": same_value}):
         patches = unfold(
             lhs,
@@ -261,56 +244,3 @@ def conv_dimension_numbers(
         ConvDimensionNumbers(lhs_spec=(0, 2, 1), rhs_spec=(2, 1, 0), out_spec=(0, 2, 1))
     """
     return _lax.conv_dimension_numbers(lhs_shape, rhs_shape, dimension_numbers)
-
-
-# What they have in common ---------------------------------------------------------------------
-
-
-def _convolution(
-    op: str,
-    lhs: Any,
-    rhs: Any,
-    window_strides: Any,
-    padding: Any,
-    lhs_dilation: Any = None,
-    rhs_dilation: Any = None,
-    dimension_numbers: Any = None,
-    feature_group_count: Any = 1,
-    batch_group_count: Any = 1,
-    precision: Any = None,
-    preferred_element_type: Any = None,
-    out_sharding: Any = None,
-) -> Array:
-    given = {**locals()}
-    lhs, rhs = read_arrays(op, lhs, rhs)
-    numbers = read_numbers(op, lhs, rhs, dimension_numbers)
-    rank = lhs.ndim - 2
-    s = read_factors(op, "window_strides", window_strides, rank)
-    d = read_factors(op, "rhs_dilation", rhs_dilation, rank)
-    b = read_factors(op, "lhs_dilation", lhs_dilation, rank)
-    groups = read_count(op, "feature_group_count", feature_group_count)
-    batch_groups = read_count(op, "batch_group_count", batch_group_count)
-    if groups > 1 and batch_groups > 1:
-        raise wrong(op, "batch_group_count", batch_groups, "1 where feature_group_count > 1")
-    if batch_groups > 1:
-        check_divides(op, batch_groups, lhs.shape[numbers.lhs_spec[0]], "batch entries of `lhs`")
-        check_divides(op, batch_groups, rhs.shape[numbers.rhs_spec[0]], "outputs of `rhs`")
-        channels, c = lhs.shape[numbers.lhs_spec[1]], rhs.shape[numbers.rhs_spec[1]]
-        if differ(channels, c):
-            raise wrong(op, "rhs", rhs.shape, f"{channels} input channels, as `lhs` has")
-    i = [lhs.shape[a] for a in numbers.lhs_spec[2:]]
-    k = [rhs.shape[a] for a in numbers.rhs_spec[2:]]
-    pads = read_pads(op, padding, i, k, s, b, d)
-    specs = specs_of(*numbers)
-    if rank == 0:  # a product of matrices is a convolution with one tap of one row
-        lhs, rhs = lhs[..., None], rhs[..., None]
-        specs = (f"{specs[0]}W", f"{specs[1]}W", f"{specs[2]}W")
-        s, b, d, pads = (1,), (1,), (1,), ((0, 0),)
-    window = Window(s, b, d, pads, groups, batch_groups)
-    names = _NAMES if op != "conv_transpose" else {**_NAMES, "input_dilation": "strides"}
-    with worded(op, names, given, dict.fromkeys(_FOLLOWED if rank else (), same_value)):
-        how = {"precision": precision, "preferred_element_type": preferred_element_type}
-        y = convolve(lhs, rhs, specs, window, **how)
-    if rank == 0:
-        y = y[..., 0]
-    return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from jax import lax as _lax
 
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import is_static, resolve_axis
-from jconv.compat._roles import Pairs, specs_of
+from jconv._core.layout import spatial_names
+from jconv._trace.recognise_legs import Pairs
 
 
 def read_arrays(op: str, *arrays: Any) -> tuple[Array, ...]:
@@ -103,3 +105,14 @@ def wrong(op: str, argument: str, got: Any, expected: str, why: str = "") -> Con
         expected=expected,
         remedies=remedies,
     )
+
+
+def specs_of(lhs: Sequence[int], rhs: Sequence[int], out: Sequence[int]) -> tuple[str, str, str]:
+    """lax's ConvDimensionNumbers, each (batch, feature, spatial...), as strings of letters."""
+    letters = spatial_names(len(lhs) - 2)
+
+    def spec(first: str, positions: Sequence[int]) -> str:
+        named = dict(zip(positions, first + letters, strict=True))
+        return "".join(named[position] for position in range(len(positions)))
+
+    return spec("NC", lhs), spec("OI", rhs), spec("NC", out)
