@@ -50,6 +50,8 @@ LAYERS = {
     "_explain": 5,
     "_tuning": 5,
     "_doctor": 5,
+    "ragged": 5,
+    "streaming": 5,
     "compat": 5,
     "_rewrite": 5,
     "_modules": 5,
