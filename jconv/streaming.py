@@ -16,16 +16,16 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
-from jconv import _ops as ops
 from jconv._check import settings
+from jconv._check.foreign_errors import same_value, worded
 from jconv._check.resolve import Resolved
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import Axis, Shape, is_static, resolve_axis, span
+from jconv._core.layout import LayoutError, parse_layout
+from jconv._core.problem import compute_dtype
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError, Remedy
-from jconv._geometry import Axis, Shape, is_static, resolve_axis, span
-from jconv._layout import LayoutError, parse_layout
-from jconv._ops import Ints, Layout, Padding, Precision, as_operand, check_array, given_dtype
-from jconv._problem import compute_dtype
-from jconv._reword import same_value, worded
+from jconv._ops import conv as ops
+from jconv._ops.conv import Ints, Layout, Padding, Precision, as_operand, check_array, given_dtype
 
 __all__ = ["conv", "conv_transpose", "init"]
 

@@ -14,10 +14,10 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jconv._check import settings
-from jconv._errors import ConvError, Remedy
-from jconv._layout import Layout
-from jconv._ops import Ints
-from jconv._ops import Layout as LayoutLike
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.layout import Layout
+from jconv._ops.conv import Ints
+from jconv._ops.conv import Layout as LayoutLike
 from jconv.ragged._call import read_array, read_layout, read_sizes
 from jconv.ragged._lay import keep
 

@@ -12,13 +12,13 @@ from jax.core import Tracer
 
 from jconv._check import settings
 from jconv._check.call import Call
+from jconv._check.foreign_errors import same_value, worded
 from jconv._check.resolve import Resolved
+from jconv._core.errors import ConvError, Remedy, show
+from jconv._core.geometry import is_static
+from jconv._core.layout import Layout, LayoutError, parse_layout
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError, Remedy, show
-from jconv._geometry import is_static
-from jconv._layout import Layout, LayoutError, parse_layout
-from jconv._ops import make_call
-from jconv._reword import same_value, worded
+from jconv._ops.conv import make_call
 from jconv.ragged._rule import Rule
 
 

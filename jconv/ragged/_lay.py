@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._geometry import Size, max_size
+from jconv._core.geometry import Size, max_size
 
 WIDEST_STRIP = 16
 """Rows of each example that are zeroed in place, at most: in place it is one small write a row,

@@ -13,10 +13,10 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jconv._check import settings
-from jconv._errors import ConvError, Remedy
-from jconv._geometry import Shape, is_static, max_size, resolve_axis
-from jconv._ops import Ints, Padding
-from jconv._ops import Layout as LayoutLike
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import Shape, is_static, max_size, resolve_axis
+from jconv._ops.conv import Ints, Padding
+from jconv._ops.conv import Layout as LayoutLike
 from jconv.ragged import _lay as lay
 from jconv.ragged._call import read_array, read_sizes
 from jconv.ragged._rule import Rule

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jconv._geometry import span
+from jconv._core.geometry import span
 
 BY_SIZE = ("SAME", "SAME_LOWER")  # the paddings whose amount depends on the size
 
