@@ -1,6 +1,8 @@
 """jconv: convolution for JAX with the backward pass made explicit."""
 
 from jconv import compat as compat
+from jconv import ragged as ragged
+from jconv import streaming as streaming
 from jconv._algorithms import algorithms as algorithms
 from jconv._chain.chain import ChainPlan as ChainPlan
 from jconv._chain.chain import plan_chain as plan_chain

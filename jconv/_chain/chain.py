@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from jax.typing import DTypeLike
 
+from jconv._chain.buckets import Buckets, choose_buckets
 from jconv._chain.field import Field
 from jconv._chain.file import Lines, is_file, read_file
 from jconv._chain.layers import KINDS
@@ -18,6 +19,7 @@ from jconv._chain.read import Options, failed_layer, read_input, read_layers, re
 from jconv._chain.record import ChainRecord, ChainRow
 from jconv._chain.repairs import joining_remedies
 from jconv._chain.restores import Resizing, find_restores
+from jconv._chain.stream import StreamPlan, plan_stream
 from jconv._chain.table import chain_table
 from jconv._check.settings import read_symbols
 from jconv._core import symbols
@@ -65,6 +67,48 @@ class ChainPlan(ChainRecord):
                 self.layout,
             ),
         )
+
+    def buckets(self, sizes: Any, *, most: int = 4) -> Buckets:
+        """The largest sizes to compile this network for, so that little work is padding.
+
+        Args:
+            sizes: rows of every example on each spatial axis, (examples, axes); with one axis
+                (examples,) does as well. The chain's own spatial sizes count for nothing.
+            most: so many buckets at most.
+
+        Returns:
+            Buckets(largest, padding): spatial sizes for `ragged.stack(..., largest=)`, the
+            cheapest first, and the share of all operations, gradients included, that is padding.
+            With one axis, or up to nine different sizes, no other choice has a smaller share.
+
+        Raises:
+            ConvError: if the sizes do not fit the chain, or it cannot be planned at one of them.
+
+        Example:
+            >>> import jconv
+            >>> chain = jconv.plan_chain((1, "t", 1), [("conv", {"features": 8, "kernel": 3})])
+            >>> largest, padding = chain.buckets([90, 100, 100, 390, 400], most=2)
+            >>> largest, round(padding, 3)
+            (((100,), (400,)), 0.018)
+        """
+        return choose_buckets(sizes, most, len(self.x_shape) - 2, _work(self))
+
+    def stream(self) -> StreamPlan:
+        """How this network runs on a stream: states, latency and offsets, layer by layer.
+
+        The first spatial axis is time; chunks come in multiples of `StreamPlan.multiple` rows.
+
+        Raises:
+            ConvError: naming the layer that cannot run on a stream.
+
+        Example:
+            >>> import jconv
+            >>> layer = ("conv", {"features": 8, "kernel": 5, "stride": 2, "padding": "CAUSAL"})
+            >>> stream = jconv.plan_chain((1, "t", 3), [layer]).stream()
+            >>> stream.multiple, stream.latency, stream.rows[0].state
+            (2, 0, (1, 4, 3))
+        """
+        return plan_stream(self)
 
     def to_svg(self) -> str:
         """A picture: sizes, channels, and the growth of what one cell sees."""
@@ -200,6 +244,25 @@ def _build(
         layout=options.layout,
     )
     return dataclasses.replace(chain, restores=find_restores(resized, chain.size_names))
+
+
+def _work(chain: ChainPlan) -> Callable[[tuple[int, ...]], int]:
+    """Operations of all legs for one example, as a function of its spatial sizes."""
+    rank = len(chain.x_shape) - 2
+    parsed = parse_layout(chain.layout, rank)
+    channels = parsed.canonical("x", chain.x_shape)[-1]
+    options = Options(chain.dtype, chain.platform, (), chain.layout)
+
+    def planned(size: Iterable[Any]) -> Size:
+        shape, _ = read_input(parsed.caller("x", (1, *size, channels)), ())
+        return _build(shape, chain.layers, options).operations
+
+    names = [f"rows{a}" for a in range(rank)]
+    try:
+        formula = planned(names)  # planned once, and sizes filled in
+    except ConvError:
+        return planned  # sizes that fit together as numbers only
+    return lambda size: symbols.substitute((formula,), dict(zip(names, size, strict=True)))[0]
 
 
 def _make(layer: Layer, source: Feature, around: Surroundings) -> Made:

@@ -62,6 +62,12 @@ def test_public_names_of_the_kit() -> None:
     assert [name for name in testing.__all__ if not hasattr(testing, name)] == []
 
 
+def test_public_names_of_ragged_batches_and_streams() -> None:
+    ragged = {"conv", "conv_transpose", "mask", "mean", "pool", "stack", "sum", "unstack"}
+    assert set(jconv.ragged.__all__) == ragged
+    assert set(jconv.streaming.__all__) == {"conv", "conv_transpose", "init"}
+
+
 def test_public_names() -> None:
     assert set(jconv.__all__) == PUBLIC
     assert list(jconv.__all__) == sorted(jconv.__all__)
@@ -72,7 +78,7 @@ def test_public_names_are_there() -> None:
 
 
 def test_nothing_else_looks_public() -> None:
-    modules = {"compat", "testing"}
+    modules = {"compat", "ragged", "streaming", "testing"}
     # pytest, which rewrites the assertions of installed plugins, leaves names with an @ behind.
     visible = {name for name in vars(jconv) if not name.startswith(("_", "@"))}
     assert visible - modules == PUBLIC
