@@ -69,9 +69,11 @@ class ConvError(ValueError):
         self.remedies = list(remedies or [])
         super().__init__(self.text())
 
-    def __reduce__(self):  # an exception with keywords does not pickle by itself
-        state = (self.message, self.argument, self.got, self.expected, self.remedies)
-        return _rebuild, state
+    def __reduce__(self):
+        """The error as another process can read it: what is no plain data goes as its text."""
+        fields = (self.message, self.argument, _sendable(self.got), _sendable(self.expected))
+        remedies = [Remedy(r.argument, _sendable(r.value), r.text) for r in self.remedies]
+        return _rebuild, (*fields, remedies, str(self), getattr(self, "__notes__", ()))
 
     def text(self) -> str:
         """The message, then argument, got, expected and the remedies, one a line."""
@@ -92,5 +94,32 @@ def _wrap(text: str, indent: str) -> str:
     )
 
 
-def _rebuild(message: str, argument: str, got: Any, expected: Any, remedies: Any) -> ConvError:
-    return ConvError(message, argument=argument, got=got, expected=expected, remedies=remedies)
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Stands in a pickled error for an object that is no plain data; `text` is its repr."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _sendable(value: Any, depth: int = 0) -> Any:
+    """Plain data unchanged, and anything else as text: the reader may lack its class or scope."""
+    if value is None or type(value) in (bool, int, float, complex, str, bytes):
+        return value
+    if (
+        type(value) in (list, tuple) and depth < 4
+    ):  # a padding has two levels; a list may be endless
+        return type(value)(_sendable(entry, depth + 1) for entry in value)
+    return Shown(show(value))
+
+
+def _rebuild(
+    message: str, argument: str, got: Any, expected: Any, remedies: Any, text: str, notes: Any
+) -> ConvError:
+    error = ConvError(message, argument=argument, got=got, expected=expected, remedies=remedies)
+    error.args = (text,)  # addresses in it are those of the process that raised the error
+    for note in notes:
+        error.add_note(note)
+    return error
