@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import jconv
+from jconv._check.operations import ARRAY_NAMES, KEYWORDS, OPERATIONS
 from jconv._cli_bench import add_bench
 from jconv._cli_demo import add_demo
 from jconv._cli_printing import bold, bold_headers, print_json, remedy_dict, report_problem
 from jconv._cli_reading import (
-    SETTINGS,
     add_command,
     add_settings,
     add_tuning,
@@ -101,9 +101,8 @@ def _add_diagnose(commands: Any, name: str) -> None:
         "What is wrong with a call, and what would mend it.",
         "jconv diagnose --op conv_filter_grad --x 1,5,5,3 --g 1,5,5,8 --filter-shape 3,3",
     )
-    operations = ["conv", "conv_input_grad", "conv_filter_grad", "conv_transpose"]
-    command.add_argument("--op", choices=operations, default="conv")
-    for operand in "xwg":
+    command.add_argument("--op", choices=list(OPERATIONS), default="conv")
+    for operand in ARRAY_NAMES:
         command.add_argument(f"--{operand}", type=shape, metavar="SHAPE", dest=f"{operand}_shape")
     command.add_argument("--input-shape", type=shape, metavar="SHAPE")
     command.add_argument("--filter-shape", type=shape, metavar="SHAPE")
@@ -172,9 +171,9 @@ _COMMANDS = {
 
 def _run_plan(options: argparse.Namespace) -> int:
     make = jconv.plan_transpose if options.transpose else jconv.plan
-    transposed_only = {"output_padding", "output_shape"}
     settings = given(options)
-    refused = set(settings) & ({"input_dilation"} if options.transpose else transposed_only)
+    op = OPERATIONS["conv_transpose" if options.transpose else "conv"]
+    refused = set(settings) - set(op.keywords)
     if refused:
         flag = "--" + sorted(refused)[0].replace("_", "-")
         other = "without --transpose" if options.transpose else "with --transpose"
@@ -204,7 +203,7 @@ def _show_plan(plan: Any, options: argparse.Namespace) -> int:
 
 
 def _run_diagnose(options: argparse.Namespace) -> int:
-    names = ("x_shape", "w_shape", "g_shape", "input_shape", "filter_shape", *SETTINGS)
+    names = (*(f"{name}_shape" for name in ARRAY_NAMES), *KEYWORDS)
     diagnosis = jconv.diagnose(op=options.op, **given(options, names))
     if options.json:
         print_json(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jconv._check.operations import KEYWORDS
 from jconv._errors import ConvError
 from jconv._symbols import read_constraints
 
@@ -105,18 +106,7 @@ def add_tuning(command: Any) -> None:
     )
 
 
-SETTINGS = (
-    "stride",
-    "padding",
-    "dilation",
-    "input_dilation",
-    "groups",
-    "layout",
-    "padding_mode",
-    "output_padding",
-    "output_shape",
-)
-
-
-def given(options: argparse.Namespace, names: Sequence[str] = SETTINGS) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+def given(options: argparse.Namespace, names: Sequence[str] = KEYWORDS) -> dict[str, Any]:
+    """The keywords that the command line gives; not every one has an option."""
+    found = {name: getattr(options, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jconv import _jax
 from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
 from jconv._check.settings import as_int, entries_of
 from jconv._diagnosis.explain import resolve_or_explain
@@ -158,7 +159,7 @@ def _check_legs(**legs: Any) -> None:
                 argument=name,
                 got=leg,
                 expected="a function, or None for jconv's own leg",
-                remedies=[Remedy(name, None, f"leave {name} out: the leg is jconv's own then")],
+                remedies=[Remedy.omit(name, "the leg is jconv's own")],
             )
 
 
@@ -184,7 +185,7 @@ def _some_call(settings: dict[str, Any], rank: int) -> Call:
         layout = settings["layout"]
         layout = parse_layout(tuple(layout) if isinstance(layout, list) else layout, rank)
         x, w = layout.caller("x", x), layout.caller("w", w)
-    return Call("conv", {"x": x, "w": w}, {"x": "float32", "w": "float32"}, **settings)
+    return Call(OPERATIONS["conv"], {"x": x, "w": w}, {"x": "float32", "w": "float32"}, **settings)
 
 
 def _array(leg: str, value: Any) -> Array:

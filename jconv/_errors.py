@@ -24,6 +24,37 @@ class Remedy:
     value: Any
     text: str
 
+    @classmethod
+    def use(cls, argument: str, value: Any, why: str = "") -> Remedy:
+        """Pass another value."""
+        return cls(argument, value, f"pass {argument}={value!r}{why and f', {why}'}")
+
+    @classmethod
+    def omit(cls, argument: str, then: str = "") -> Remedy:
+        """Leave the argument out, after which `then` holds."""
+        return cls(argument, None, f"leave {argument} out{then and f': {then} then'}")
+
+    @classmethod
+    def shape(cls, argument: str, value: tuple[Any, ...], how: str = "") -> Remedy:
+        """Give an array another shape; `how` is the change in words, with its code."""
+        text = f"{how}, of shape {value}" if how else f"give {argument} the shape {value}"
+        return cls(argument, value, text)
+
+    @classmethod
+    def convert(cls, argument: str, dtype: str) -> Remedy:
+        """Give an array another dtype."""
+        return cls(argument, dtype, f"convert it: {argument}.astype({dtype!r})")
+
+    @classmethod
+    def rename(cls, name: str, right: str, value: Any) -> Remedy:
+        """Write the right name, `right`, in place of `name`, with this value."""
+        return cls(right, value, f"write `{right}` for `{name}`")
+
+    @classmethod
+    def fact(cls, fact: str) -> Remedy:
+        """Say what holds of symbolic sizes."""
+        return cls("constraints", (fact,), f"add the constraint {fact!r}")
+
 
 def show(value: Any) -> str:
     """A value in one line of bounded length, whatever it is."""

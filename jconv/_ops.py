@@ -16,8 +16,9 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jconv._borders import pad_borders, pad_borders_adjoint
 from jconv._check import settings
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._check.dtypes import read_dtype
+from jconv._check.operations import OPERATIONS
 from jconv._diagnosis.explain import resolve_or_explain
 from jconv._errors import ConvError
 from jconv._policy import captured
@@ -266,7 +267,7 @@ def _operate(op: str, arrays: dict[str, Any], **keywords: Any) -> Array:
     problem, layout, borders = resolved.problem, resolved.layout, resolved.borders
     problem = capture(problem, keywords["precision"])
     operands = []
-    for name, slot in ARRAYS[op].items():
+    for name, slot in call.operation.arrays.items():
         array = as_operand(arrays[name])
         operands.append(_permute(array, getattr(layout, slot)))
     out_dtype, out_slot = problem.out_dtype, OUTPUT[problem.leg]
@@ -301,7 +302,7 @@ def make_call(op: str, arrays: dict[str, Any], **keywords: Any) -> Call:
     dtypes = {name: dtype_name(array.dtype) for name, array in arrays.items()}
     wanted = keywords.get("preferred_element_type")
     keywords["preferred_element_type"] = given_dtype(op, "preferred_element_type", wanted)
-    return Call(op, shapes, dtypes, **keywords)
+    return Call(OPERATIONS[op], shapes, dtypes, **keywords)
 
 
 def check_array(op: str, name: str, array: Any) -> None:

@@ -18,6 +18,7 @@ from jconv._algorithms._window import resize
 from jconv._borders import pad_borders, pad_borders_adjoint
 from jconv._check import settings
 from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.spec import read_spec
 from jconv._diagnosis.explain import resolve_or_explain
@@ -214,12 +215,17 @@ def _resolve(
     names = {name: name for name in (*given, "kernel")}
     values = dict.fromkeys(names, same_value)
     if op == "unfold":
-        call = Call("conv", {"x": shape, "w": ()}, {"x": dtype, "w": dtype}, **keywords)
+        call = Call(OPERATIONS["conv"], {"x": shape, "w": ()}, {"x": dtype, "w": dtype}, **keywords)
     else:
         # Sums of whole numbers are as good as any, though a cotangent has to be a float.
         dtype = "float32" if "int" in dtype else dtype
         names["g"] = "patches"
-        call = Call("conv_input_grad", {"g": shape, "w": ()}, {"g": dtype, "w": dtype}, **keywords)
+        call = Call(
+            OPERATIONS["conv_input_grad"],
+            {"g": shape, "w": ()},
+            {"g": dtype, "w": dtype},
+            **keywords,
+        )
     with worded(op, names, given, values):
         try:
             layout = read_spec(call, rank).layout
@@ -244,6 +250,6 @@ def _split(merged: Any, taps: tuple[int, ...], shape: Shape) -> Any:
             argument="patches",
             got=shape,
             expected=f"a multiple of {count} channels, such as {near}",
-            remedies=[Remedy("kernel", 1, "pass kernel=1")],
+            remedies=[Remedy.use("kernel", 1)],
         )
     return merged // count

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 
 from jconv import _symbols as symbols
 from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.settings import as_int, entries_of, read_shape, read_symbols
 from jconv._diagnosis.explain import resolve_or_explain
@@ -200,22 +201,6 @@ def plan_transpose(
     )
 
 
-_TAKES = {
-    "conv": {"input_dilation"},
-    "conv_transpose": {"output_padding", "output_shape"},
-}
-_SHARED = {
-    "stride",
-    "padding",
-    "dilation",
-    "groups",
-    "layout",
-    "padding_mode",
-    "precision",
-    "preferred_element_type",
-}
-
-
 def _plan(
     op: str,
     x_shape: Any,
@@ -226,7 +211,7 @@ def _plan(
     constraints: Iterable[str],
     **settings: Any,
 ) -> Plan:
-    unknown = sorted(set(settings) - _SHARED - _TAKES[op])
+    unknown = sorted(set(settings) - set(OPERATIONS[op].keywords))
     if unknown:
         raise TypeError(f"{op} takes no keyword {unknown[0]!r}")
     facts = symbols.read_constraints("plan", constraints)
@@ -242,7 +227,7 @@ def _plan(
     name = read_number_dtype("plan", dtype)
     platform = read_platform("plan", platform)
     x, w = (read_shape("plan", argument, shapes[argument]) for argument in ("x_shape", "w_shape"))
-    call = Call(op, {"x": x, "w": w}, {"x": name, "w": name}, **settings)
+    call = Call(OPERATIONS[op], {"x": x, "w": w}, {"x": name, "w": name}, **settings)
     resolved = resolve_or_explain(call)
     problem = capture(resolved.problem, settings.get("precision"))
     return _assemble(call, resolved, problem, name, platform, facts)
@@ -261,7 +246,7 @@ def _assemble(
     constraints: tuple[str, ...],
 ) -> Plan:
     own_pads = resolved.pads if resolved.borders is None else ((0, 0),) * problem.rank
-    fields = [f for f in dataclasses.fields(call) if f.name in _SHARED | _TAKES[call.op]]
+    fields = [f for f in dataclasses.fields(call) if f.name in call.operation.keywords]
     given = {f.name: _frozen(getattr(call, f.name)) for f in fields}
     if isinstance(given["padding"], str):
         given["padding"] = given["padding"].upper()

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jconv import _symbols as symbols
+from jconv._check.operations import OPERATIONS
 from jconv._errors import ConvError, Remedy
 from jconv._geometry import Shape
 from jconv._ops import (
@@ -73,8 +74,8 @@ class PlanCalls:
         return self.x_shape if (slot == "x") == forward else self.y_shape
 
     def _forward_keywords(self) -> dict[str, Any]:
-        chosen = ("output_padding", "output_shape")
-        return {name: value for name, value in self.settings if name not in chosen}
+        shared = OPERATIONS["conv"].settings
+        return {name: value for name, value in self.settings if name in shared}
 
     def _check(self, **operands: tuple[Any, Shape]) -> dict[str, int]:
         """The values of the symbols; a ConvError where an array is not what was planned."""

@@ -193,7 +193,7 @@ def _bad_facts(op: str, facts: Any, why: str, remedies: Sequence[Any] = ()) -> C
         argument="constraints",
         got=facts,
         expected='a sequence of facts about sizes with >=, <= or ==, such as ("h >= 7",)',
-        remedies=[Remedy("constraints", value, f"pass constraints={value}") for value in remedies],
+        remedies=[Remedy.use("constraints", value) for value in remedies],
     )
 
 

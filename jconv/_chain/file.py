@@ -122,7 +122,7 @@ def _unknown_key(lines: Lines, key: str, value: Any) -> ConvError:
         argument=key,
         got=value,
         expected=", ".join(KEYS),
-        remedies=[Remedy(close, value, f"write `{close}` for `{key}`")] if close else [],
+        remedies=[Remedy.rename(key, close, value)] if close else [],
     )
 
 

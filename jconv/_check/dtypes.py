@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._errors import ConvError, Remedy, show
 
 INTEGERS = (
@@ -53,20 +53,20 @@ def read_dtype(op: str, argument: str, value: Any) -> str | None:
             argument=argument,
             got=value,
             expected="a dtype, such as jnp.float32 or 'bfloat16'",
-            remedies=[Remedy(argument, None, f"leave {argument} out")],
+            remedies=[Remedy.omit(argument)],
         ) from None
 
 
 def read_dtypes(call: Call) -> dict[str, str]:
     """The dtype of each slot: the operands' own, and the output's."""
-    names = tuple(ARRAYS[call.op])
+    names = tuple(call.operation.arrays)
     for name in names:
         if kind_of(call.dtypes[name]) == "other":
             raise _bad_dtype(call, name, "float32", "numbers")
     first, second = names
     have = {name: call.dtypes[name] for name in names}
     other = first if second == "g" else second
-    grads = call.op in ("conv_input_grad", "conv_filter_grad")
+    grads = call.operation.is_backprop
     if grads and kind_of(have["g"]) == "int":
         wanted = have[other] if kind_of(have[other]) != "int" else "float32"
         raise _bad_dtype(call, "g", wanted, "a floating cotangent")
@@ -80,7 +80,7 @@ def read_dtypes(call: Call) -> dict[str, str]:
             wide = first if narrow == second else second
             raise _bad_dtype(call, narrow, have[wide], f"the dtype of `{wide}`")
     out = _out_dtype(call, have)
-    slots = {slot: have[name] for name, slot in ARRAYS[call.op].items()}
+    slots = {slot: have[name] for name, slot in call.operation.arrays.items()}
     (missing,) = {"x", "w", "y"} - set(slots)
     return {**slots, missing: out}
 

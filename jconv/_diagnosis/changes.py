@@ -13,12 +13,11 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._check.settings import LIMIT, entries_of
 from jconv._check.spec import Spec, read_spec
 from jconv._diagnosis.fits import (
     ANY,
-    TOLD,
     Sets,
     allows,
     distance,
@@ -26,7 +25,6 @@ from jconv._diagnosis.fits import (
     natural,
     nearest,
     sets_of,
-    slot_of,
 )
 from jconv._diagnosis.repairs import number_in
 from jconv._errors import ConvError
@@ -66,15 +64,15 @@ def ranks(call: Call) -> set[int]:
 def shape_changes(call: Call) -> Iterator[Change]:
     """Other shapes for one array or one told shape."""
     for rank in sorted(ranks(call)):
-        for argument in (*ARRAYS[call.op], *TOLD[call.op]):
+        for argument, slot in call.operation.slots.items():
             others = [len(s) for name, s in call.shapes.items() if name != argument]
             if any(length != rank + 2 for length in others):
                 continue
             spec = spec_or_none(call, rank)
             if spec is None:
                 continue
-            sets = sets_of(spec, slot := slot_of(call.op, argument) or "x")
-            if argument in ARRAYS[call.op]:
+            sets = sets_of(spec, slot)
+            if argument in call.shapes:
                 yield from _array_changes(spec, argument, slot, sets)
             else:
                 yield from _told_changes(spec, argument, slot, sets)

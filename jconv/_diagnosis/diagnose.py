@@ -6,27 +6,15 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._check.dtypes import read_dtype
+from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.settings import entries_of, read_shape
 from jconv._check.sizes import describe, input_sets
 from jconv._check.spec import read_spec
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._diagnosis.fits import TOLD
 from jconv._errors import ConvError, Remedy, show
-
-OPS = tuple(ARRAYS)
-SETTINGS = {
-    "stride",
-    "padding",
-    "dilation",
-    "groups",
-    "layout",
-    "padding_mode",
-    "precision",
-    "preferred_element_type",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +70,8 @@ def diagnose(
     try:
         call = _call(op, {"x": x_shape, "w": w_shape, "g": g_shape}, settings)
         told = {"input_shape": input_shape, "filter_shape": filter_shape}
-        call = call.replace(**{name: told[name] for name in TOLD[op] if name in told})
+        if call.operation.result in told:
+            call = call.replace(**{call.operation.result: told[call.operation.result]})
         resolved = resolve_or_explain(call)
     except ConvError as error:
         return Diagnosis(False, error.argument, tuple(error.remedies), str(error))
@@ -91,25 +80,26 @@ def diagnose(
 
 
 def _call(op: str, shapes: dict[str, Any], settings: dict[str, Any]) -> Call:
-    if op not in OPS:
+    if op not in OPERATIONS:
         raise ConvError(
             f"diagnose: `op` names no operation: {show(op)}.",
             argument="op",
             got=op,
-            expected=" or ".join(map(repr, OPS)),
+            expected=" or ".join(map(repr, OPERATIONS)),
         )
-    own = {"output_padding", "output_shape"} if op == "conv_transpose" else {"input_dilation"}
-    unknown = sorted(set(settings) - SETTINGS - own)
+    operation = OPERATIONS[op]
+    unknown = sorted(set(settings) - set(operation.keywords))
     if unknown:
         raise TypeError(f"{op} has no argument {unknown[0]!r}")
     wanted = settings.get("preferred_element_type")
     settings["preferred_element_type"] = read_dtype(op, "preferred_element_type", wanted)
     read = {}
-    for name in ARRAYS[op]:
+    for name in operation.arrays:
         argument = f"{name}_shape"
         if shapes[name] is None:
             raise ConvError(
-                f"diagnose: `{argument}` must be given: {op} takes {' and '.join(ARRAYS[op])}.",
+                f"diagnose: `{argument}` must be given: "
+                f"{op} takes {' and '.join(operation.arrays)}.",
                 argument=argument,
                 got=None,
                 expected=f"the shape of `{name}`",
@@ -117,7 +107,7 @@ def _call(op: str, shapes: dict[str, Any], settings: dict[str, Any]) -> Call:
         given = getattr(shapes[name], "shape", None)
         value = given if entries_of(given) is not None else shapes[name]
         read[name] = read_shape("diagnose", argument, value)
-    return Call(op, read, dict.fromkeys(read, "float32"), **settings)
+    return Call(operation, read, dict.fromkeys(read, "float32"), **settings)
 
 
 def _summary(call: Call, resolved: Resolved) -> str:

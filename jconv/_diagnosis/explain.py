@@ -10,11 +10,11 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._check.resolve import Resolved, resolve
 from jconv._check.sizes import describe_one
 from jconv._diagnosis.changes import Change, ranks, shape_changes, spec_or_none
-from jconv._diagnosis.fits import ANY, TOLD, allows, sets_of, slot_of
+from jconv._diagnosis.fits import ANY, allows, sets_of
 from jconv._diagnosis.values import setting_changes
 from jconv._errors import ConvError, Remedy
 
@@ -92,7 +92,7 @@ def _unmended(call: Call, failure: ConvError) -> ConvError:
 
 
 def _got(call: Call, best: Change, failure: ConvError) -> Any:
-    if best.argument not in ARRAYS[call.op]:
+    if best.argument not in call.shapes:
         return getattr(call, best.argument)
     of = call.shapes if isinstance(best.value, tuple) else call.dtypes
     return of[best.argument]
@@ -100,7 +100,7 @@ def _got(call: Call, best: Change, failure: ConvError) -> Any:
 
 def _expected(call: Call, best: Change, kept: list[Change], failure: ConvError) -> str:
     """The whole consistent set of the argument that is named."""
-    slot = slot_of(call.op, best.argument)
+    slot = call.operation.slots.get(best.argument)
     if slot is not None and isinstance(best.value, tuple):
         return _expected_shape(call, best, slot)
     if best.argument == failure.argument or slot is not None:
@@ -130,7 +130,7 @@ def _expected_shape(call: Call, best: Change, slot: str) -> str:
         ]
         if all(allows(choices, size) for size, choices in zip(best.value, sets, strict=True)):
             inner = ", ".join(entries) + ("," if len(entries) == 1 else "")
-            kind = "the full shape " if best.argument in TOLD[call.op] else "shape "
+            kind = "the full shape " if best.argument in call.operation.told else "shape "
             if len(best.value) == rank:
                 kind = "the spatial sizes "
             return f"{kind}({inner})"

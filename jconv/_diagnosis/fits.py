@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from jconv._check.call import ARRAYS
 from jconv._check.settings import LIMIT
 from jconv._check.spec import Spec, told_shape
 from jconv._errors import ConvError
@@ -18,24 +17,7 @@ from jconv._geometry import Size, is_static, same
 
 ANY = range(LIMIT + 1)
 
-TOLD = {
-    "conv": {},
-    "conv_input_grad": {"input_shape": "x"},
-    "conv_filter_grad": {"filter_shape": "w"},
-    "conv_transpose": {"output_shape": "x"},
-}
-"""For each operation, the argument that tells the result's shape, and its slot."""
-
 Sets = tuple[Sequence[Any], ...]
-
-
-def slot_of(op: str, argument: str) -> str | None:
-    return ARRAYS[op].get(argument) or TOLD[op].get(argument)
-
-
-def argument_of(op: str, slot: str) -> str | None:
-    """The argument that gives a slot's shape; None for the slot that is the result alone."""
-    return next((a for a, s in {**ARRAYS[op], **TOLD[op]}.items() if s == slot), None)
 
 
 def known_shapes(spec: Spec) -> dict[str, tuple[Size | None, ...]]:
@@ -43,10 +25,10 @@ def known_shapes(spec: Spec) -> dict[str, tuple[Size | None, ...]]:
     blank = (None,) * (spec.rank + 2)
     known: dict[str, tuple[Size | None, ...]] = dict.fromkeys("xwy", blank)
     known.update(spec.slots)
-    for argument, slot in TOLD[spec.call.op].items():
+    for argument, slot in spec.call.operation.told.items():
         try:
             if getattr(spec.call, argument) is not None:
-                known[slot] = told_shape(spec, argument, slot)  # type: ignore[arg-type]
+                known[slot] = told_shape(spec, argument, slot)
         except ConvError:
             pass  # a malformed told shape says nothing about the others
     return known

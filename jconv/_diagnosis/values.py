@@ -13,7 +13,7 @@ from typing import Any
 
 from jconv import _geometry as geometry
 from jconv._check import settings
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._check.dtypes import kind_of, width_of
 from jconv._check.sizes import read_output_padding
 from jconv._check.spec import Spec, read_spec
@@ -95,7 +95,7 @@ def _readers(call: Call, rank: int) -> dict[str, Callable[[], Iterator[Any]]]:
 
 def _malformed(call: Call, argument: str, rank: int) -> bool:
     """Whether this argument cannot be read, whatever the others are."""
-    plain = Call(call.op, call.shapes, call.dtypes)
+    plain = Call(call.operation, call.shapes, call.dtypes)
     return spec_or_none(plain.replace(**{argument: getattr(call, argument)}), rank) is None
 
 
@@ -354,7 +354,7 @@ def _without_output_padding(spec: Spec) -> Spec:
 
 def _dtype_changes(call: Call) -> Iterator[Change]:
     order = ("other", "int", "float", "complex")
-    names = tuple(ARRAYS[call.op])
+    names = tuple(call.operation.arrays)
     for n, (name, other) in enumerate((names[::-1], names)):
         have = call.dtypes[name]
         for wanted in dict.fromkeys((call.dtypes[other], "float32")):

@@ -93,9 +93,9 @@ def wrong(op: str, argument: str, got: Any, expected: str, why: str = "") -> Con
     counts = {"feature_group_count", "batch_group_count"}
     remedies = []
     if argument in optional:
-        remedies = [Remedy(argument, None, f"leave {argument} out")]
+        remedies = [Remedy.omit(argument)]
     if argument in counts:
-        remedies = [Remedy(argument, 1, f"pass {argument}=1")]
+        remedies = [Remedy.use(argument, 1)]
     return ConvError(
         f"{op}: `{argument}` must be {expected}{why}.",
         argument=argument,
