@@ -41,7 +41,7 @@ from jconv import ConvError
 from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._geometry import resolve_axis
 from jconv._layout import parse_layout
 

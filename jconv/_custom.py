@@ -18,7 +18,7 @@ from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
 from jconv._check.settings import as_int, entries_of
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._errors import ConvError, Remedy
 from jconv._layout import LayoutError, parse_layout
 from jconv._ops import (

@@ -19,7 +19,7 @@ from jconv._check import settings
 from jconv._check.call import Call
 from jconv._check.dtypes import read_dtype
 from jconv._check.operations import OPERATIONS
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._errors import ConvError
 from jconv._policy import captured
 from jconv._problem import OUTPUT, Problem, compute_dtype

@@ -21,7 +21,7 @@ from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.spec import read_spec
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._errors import ConvError, Remedy
 from jconv._geometry import Axis, Shape, is_static, span
 from jconv._layout import Layout, parse_layout

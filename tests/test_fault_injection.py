@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from jconv._check.resolve import resolve
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._errors import ConvError
 
 PATH = pathlib.Path(__file__).parents[1] / "benchmarks" / "fault_injection.py"

@@ -37,7 +37,7 @@ from jconv._check import settings
 from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.sizes import describe
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._errors import Remedy
 from jconv._geometry import (
     Shape,
