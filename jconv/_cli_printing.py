@@ -20,6 +20,7 @@ def report_problem(error: ConvError, as_json: bool) -> None:
                 "got": str(error.got),
                 "expected": str(error.expected),
                 "remedies": [remedy_dict(remedy) for remedy in error.remedies],
+                "together": error.together,
             }
         )
     else:

@@ -18,6 +18,7 @@ from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
 from jconv._check.settings import as_int, entries_of
+from jconv._check.words import in_jconvs_words
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._errors import ConvError, Remedy
 from jconv._layout import LayoutError, parse_layout
@@ -34,6 +35,7 @@ from jconv._ops import (
 )
 
 
+@in_jconvs_words
 def custom_conv(
     *,
     forward: Callable[..., Any] | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 WIDTH = 100
@@ -73,6 +74,7 @@ class ConvError(ValueError):
         got: what it was; for an array its shape, or its dtype where that is at fault.
         expected: what would have been right in words, the whole set where it is one.
         remedies: changes that make the call succeed, each tried, the most likely first.
+        together: whether the remedies mend the call only if all of them are made.
         message: what does not fit, in words.
 
     Example:
@@ -92,27 +94,31 @@ class ConvError(ValueError):
         got: Any = None,
         expected: Any = None,
         remedies: list[Remedy] | None = None,
+        together: bool = False,
     ):
         self.message = message
         self.argument = argument
         self.got = got
         self.expected = expected
         self.remedies = list(remedies or [])
+        self.together = together
         super().__init__(self.text())
 
     def __reduce__(self):
         """The error as another process can read it: what is no plain data goes as its text."""
         fields = (self.message, self.argument, _sendable(self.got), _sendable(self.expected))
         remedies = [Remedy(r.argument, _sendable(r.value), r.text) for r in self.remedies]
-        return _rebuild, (*fields, remedies, str(self), getattr(self, "__notes__", ()))
+        notes = getattr(self, "__notes__", ())
+        return _rebuild, (type(self), *fields, remedies, self.together, str(self), notes)
 
     def text(self) -> str:
         """The message, then argument, got, expected and the remedies, one a line."""
         expected = self.expected if isinstance(self.expected, str) else show(self.expected)
         fields = [("argument", f"`{self.argument}`"), ("got", show(self.got))]
         fields += [("expected", expected)]
+        joined = "and" if self.together else "or"
         fields += [
-            ("remedy" if n == 0 else "or", remedy.text) for n, remedy in enumerate(self.remedies)
+            ("remedy" if n == 0 else joined, remedy.text) for n, remedy in enumerate(self.remedies)
         ]
         lines = [_wrap(self.message, "")]
         lines += [_wrap(f"  {name + ':':<10}{text}", " " * 12) for name, text in fields]
@@ -147,9 +153,24 @@ def _sendable(value: Any, depth: int = 0) -> Any:
 
 
 def _rebuild(
-    message: str, argument: str, got: Any, expected: Any, remedies: Any, text: str, notes: Any
+    kind: type[ConvError],
+    message: str,
+    argument: str,
+    got: Any,
+    expected: Any,
+    remedies: list[Remedy],
+    together: bool,
+    text: str,
+    notes: Iterable[str],
 ) -> ConvError:
-    error = ConvError(message, argument=argument, got=got, expected=expected, remedies=remedies)
+    error = kind(
+        message,
+        argument=argument,
+        got=got,
+        expected=expected,
+        remedies=remedies,
+        together=together,
+    )
     error.args = (text,)  # addresses in it are those of the process that raised the error
     for note in notes:
         error.add_note(note)

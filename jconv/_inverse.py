@@ -13,6 +13,7 @@ from typing import Any
 
 from jconv import _geometry as geometry
 from jconv._check import settings
+from jconv._check.words import in_jconvs_words
 from jconv._errors import ConvError
 from jconv._geometry import Shape, Size, is_static, max_size, proved, span
 
@@ -20,6 +21,7 @@ Ints = int | Sequence[int]
 Padding = str | int | Sequence[int | Sequence[int]]
 
 
+@in_jconvs_words
 def input_sizes(
     output: Size | Sequence[Size],
     kernel: Size | Sequence[Size],
@@ -93,6 +95,7 @@ class Solution:
     call: str
 
 
+@in_jconvs_words
 def solve(
     *,
     input: Ints,
@@ -182,9 +185,6 @@ def solve(
             break
     ranked = sorted(found.values(), key=lambda options: _rank_key(options, transposed))
     return [_solution(options, transposed) for options in ranked]
-
-
-# One axis --------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from jconv._check import settings
 from jconv._check.call import Call
 from jconv._check.dtypes import read_dtype
 from jconv._check.operations import OPERATIONS
+from jconv._check.words import in_jconvs_words
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._errors import ConvError
 from jconv._policy import captured
@@ -31,6 +32,7 @@ Layout = str | Sequence[str] | None
 Precision = Any
 
 
+@in_jconvs_words
 def conv(
     x: ArrayLike,
     w: ArrayLike,
@@ -91,6 +93,7 @@ def conv(
     )
 
 
+@in_jconvs_words
 def conv_input_grad(
     g: ArrayLike,
     w: ArrayLike,
@@ -148,6 +151,7 @@ def conv_input_grad(
     )
 
 
+@in_jconvs_words
 def conv_filter_grad(
     x: ArrayLike,
     g: ArrayLike,
@@ -203,6 +207,7 @@ def conv_filter_grad(
     )
 
 
+@in_jconvs_words
 def conv_transpose(
     x: ArrayLike,
     w: ArrayLike,

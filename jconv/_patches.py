@@ -18,9 +18,11 @@ from jconv._algorithms._window import resize
 from jconv._borders import pad_borders, pad_borders_adjoint
 from jconv._check import settings
 from jconv._check.call import Call
+from jconv._check.dtypes import kind_of
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.spec import read_spec
+from jconv._check.words import in_jconvs_words
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._errors import ConvError, Remedy
 from jconv._geometry import Axis, Shape, is_static, span
@@ -31,6 +33,7 @@ from jconv._problem import compute_dtype
 from jconv._reword import same_value, worded
 
 
+@in_jconvs_words
 def unfold(
     x: ArrayLike,
     kernel: Ints,
@@ -93,6 +96,7 @@ def unfold(
     return jnp.transpose(patches, order.inverse("y"))
 
 
+@in_jconvs_words
 def fold(
     patches: ArrayLike,
     kernel: Ints,
@@ -193,6 +197,14 @@ def _described(op: str, name: str, array: Any) -> tuple[Shape, str]:
     with worded(op, {name: name}, {name: array}, {}):
         call = make_call("conv", {name: array})
     shape, dtype = call.shapes[name], call.dtypes[name]
+    if kind_of(dtype) == "other":
+        raise ConvError(
+            f"{op}: `{name}` must hold numbers; it is {dtype}.",
+            argument=name,
+            got=dtype,
+            expected="float32, or another dtype of numbers",
+            remedies=[Remedy.convert(name, "float32")],
+        )
     if len(shape) < 3:
         raise ConvError(
             f"{op}: `{name}` has {len(shape)} dimensions: batch, channels and at least one spatial "

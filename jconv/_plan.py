@@ -13,7 +13,9 @@ from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.settings import as_int, entries_of, read_shape, read_symbols
+from jconv._check.words import check_words, in_jconvs_words
 from jconv._diagnosis.diagnose import resolve_or_explain
+from jconv._diagnosis.doubts import looks_like_another_order
 from jconv._geometry import Shape, Size, product, span
 from jconv._layout import Layout, parse_layout
 from jconv._leg import Leg as Leg
@@ -38,6 +40,7 @@ class Plan(PlanCalls):
         receptive_field: rows of x that one row of y depends on, on each axis.
         settings: the keywords, as they were given.
         platform: the one that algorithms were chosen for.
+        notes: sentences about what is doubtful, such as a filter in another framework's order.
     """
 
     op: str
@@ -55,6 +58,7 @@ class Plan(PlanCalls):
     problem: Problem
     layout: Layout
     leg_records: tuple[tuple[str, Leg], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def legs(self) -> dict[str, Leg]:
@@ -85,6 +89,7 @@ class Plan(PlanCalls):
             "settings": {name: plain(value) for name, value in self.settings},
             "constraints": list(self.constraints),
             "legs": {name: leg.to_dict() for name, leg in self.leg_records},
+            "notes": list(self.notes),
         }
 
     def _key(self) -> str:
@@ -132,6 +137,7 @@ class Plan(PlanCalls):
         )
 
 
+@in_jconvs_words
 def plan(
     x_shape: Iterable[Any],
     w_shape: Iterable[Any],
@@ -174,6 +180,7 @@ def plan(
     )
 
 
+@in_jconvs_words
 def plan_transpose(
     x_shape: Iterable[Any],
     w_shape: Iterable[Any],
@@ -211,9 +218,8 @@ def _plan(
     constraints: Iterable[str],
     **settings: Any,
 ) -> Plan:
-    unknown = sorted(set(settings) - set(OPERATIONS[op].keywords))
-    if unknown:
-        raise TypeError(f"{op} takes no keyword {unknown[0]!r}")
+    own = ("x_shape", "w_shape", "dtype", "platform", "constraints")
+    check_words("plan", settings, (*own, *OPERATIONS[op].keywords))
     facts = symbols.read_constraints("plan", constraints)
     shapes = {"x_shape": _listed(x_shape), "w_shape": _listed(w_shape)}
     if settings.get("output_shape") is not None:
@@ -263,6 +269,7 @@ def _assemble(
         constraints=constraints,
         problem=problem,
         layout=resolved.layout,
+        notes=tuple(looks_like_another_order(call)),
         **_consequences(problem, call.op, platform, own_pads),
     )
 

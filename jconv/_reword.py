@@ -71,7 +71,8 @@ def reworded(
         argument=argument,
         got=got,
         expected=_renamed(expected, names) if isinstance(expected, str) else expected,
-        remedies=remedies,
+        remedies=remedies if len(remedies) == len(error.remedies) or not error.together else [],
+        together=error.together and len(remedies) == len(error.remedies),
     )
 
 

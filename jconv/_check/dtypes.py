@@ -62,14 +62,14 @@ def read_dtypes(call: Call) -> dict[str, str]:
     names = tuple(call.operation.arrays)
     for name in names:
         if kind_of(call.dtypes[name]) == "other":
-            raise _bad_dtype(call, name, "float32", "numbers")
+            raise _bad_dtype(call, name, "float32", "must hold numbers")
     first, second = names
     have = {name: call.dtypes[name] for name in names}
     other = first if second == "g" else second
     grads = call.operation.is_backprop
     if grads and kind_of(have["g"]) == "int":
         wanted = have[other] if kind_of(have[other]) != "int" else "float32"
-        raise _bad_dtype(call, "g", wanted, "a floating cotangent")
+        raise _bad_dtype(call, "g", wanted, "is a cotangent and must hold floating-point numbers")
     if have[first] != have[second]:
         # A cotangent has the forward output's dtype: any that `preferred_element_type` allows.
         kinds = {kind_of(have[first]), kind_of(have[second])}
@@ -78,7 +78,9 @@ def read_dtypes(call: Call) -> dict[str, str]:
             rank = {n: (order.index(kind_of(have[n])), width_of(have[n])) for n in names}
             narrow = second if rank[second] <= rank[first] else first
             wide = first if narrow == second else second
-            raise _bad_dtype(call, narrow, have[wide], f"the dtype of `{wide}`")
+            raise _bad_dtype(
+                call, narrow, have[wide], f"must have the dtype of `{wide}`, {have[wide]}"
+            )
     out = _out_dtype(call, have)
     slots = {slot: have[name] for name, slot in call.operation.arrays.items()}
     (missing,) = {"x", "w", "y"} - set(slots)
@@ -87,7 +89,7 @@ def read_dtypes(call: Call) -> dict[str, str]:
 
 def _bad_dtype(call: Call, name: str, wanted: str, what: str) -> ConvError:
     return ConvError(
-        f"{call.op}: `{name}` must hold {what}; it is {call.dtypes[name]}.",
+        f"{call.op}: `{name}` {what}; it is {call.dtypes[name]}.",
         argument=name,
         got=call.dtypes[name],
         expected=wanted,

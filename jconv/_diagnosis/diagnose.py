@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,10 +19,12 @@ from jconv._check.resolve import Resolved, resolve
 from jconv._check.settings import entries_of, read_shape
 from jconv._check.sizes import describe, describe_one, input_sets
 from jconv._check.spec import read_spec
+from jconv._check.words import KeywordError, check_words, in_jconvs_words
 from jconv._diagnosis.changes import Change
 from jconv._diagnosis.confusions import CONFUSIONS
+from jconv._diagnosis.doubts import looks_like_another_order
 from jconv._diagnosis.reading import ANY, allows, readings
-from jconv._errors import ConvError, Remedy, show
+from jconv._errors import WIDTH, ConvError, Remedy, show
 
 REMEDIES = 4  # that an error shows
 TRIED_TWICE = 16  # changes, the cheapest, to which a second one is sought where no single one helps
@@ -87,18 +90,21 @@ def _mending(call: Call) -> Iterator[Change]:
 
 def _unmended(call: Call, failure: ConvError) -> ConvError:
     """No single change helps: say which two do, if any."""
-    message = failure.message
+    message, remedies = failure.message, []
     for change in _changes(call)[:TRIED_TWICE]:
         second = next(_mending(call.with_argument(change.argument, change.value)), None)
         if second is not None and second.argument != change.argument:
-            both = f"{change.remedy.text}, and {second.remedy.text}"
-            message += f" Two changes are needed: {both}."
+            remedies = [change.remedy, second.remedy]
+            remedies.sort(key=lambda remedy: remedy.argument != failure.argument)
+            message += " Two changes are needed."
             break
     return ConvError(
         message,
         argument=failure.argument,
         got=failure.got,
         expected=failure.expected,
+        remedies=remedies,
+        together=bool(remedies),
     )
 
 
@@ -157,7 +163,8 @@ class Diagnosis:
     Attributes:
         ok: whether the call is right.
         argument: the argument that is most likely wrong; None when nothing is.
-        remedies: changes that make the call succeed, the most likely first.
+        remedies: changes that make the call succeed, the most likely first; where the text joins
+            them by "and", all of them together.
         text: the finding in words.
     """
 
@@ -170,6 +177,7 @@ class Diagnosis:
         return self.text
 
 
+@in_jconvs_words
 def diagnose(
     *,
     x_shape: Sequence[int] | None = None,
@@ -192,7 +200,7 @@ def diagnose(
         A Diagnosis; print it.
 
     Raises:
-        TypeError: for a setting that the operation does not have.
+        ConvError: for a keyword that the operation does not have; it is a TypeError as well.
 
     Example:
         >>> import jconv
@@ -206,6 +214,8 @@ def diagnose(
         if call.operation.result in told:
             call = call.replace(**{call.operation.result: told[call.operation.result]})
         resolved = resolve_or_explain(call)
+    except KeywordError:
+        raise
     except ConvError as error:
         return Diagnosis(False, error.argument, tuple(error.remedies), str(error))
     lines = [_summary(call, resolved), *(f"  {note}" for note in _notes(call, resolved))]
@@ -221,9 +231,8 @@ def _call(op: str, shapes: dict[str, Any], settings: dict[str, Any]) -> Call:
             expected=" or ".join(map(repr, OPERATIONS)),
         )
     operation = OPERATIONS[op]
-    unknown = sorted(set(settings) - set(operation.keywords))
-    if unknown:
-        raise TypeError(f"{op} has no argument {unknown[0]!r}")
+    own = (*(f"{name}_shape" for name in operation.arrays), "op")
+    check_words("diagnose", settings, (*own, *operation.keywords))
     wanted = settings.get("preferred_element_type")
     settings["preferred_element_type"] = read_dtype(op, "preferred_element_type", wanted)
     read = {}
@@ -245,7 +254,9 @@ def _call(op: str, shapes: dict[str, Any], settings: dict[str, Any]) -> Call:
 
 def _summary(call: Call, resolved: Resolved) -> str:
     operands = " and ".join(f"{name} {shape}" for name, shape in call.shapes.items())
-    return f"{call.op} of {operands} gives {resolved.out_shape}: nothing is wrong."
+    doubtful = any(True for _ in looks_like_another_order(call))
+    verdict = "it can run, but see below" if doubtful else "nothing is wrong"
+    return f"{call.op} of {operands} gives {resolved.out_shape}: {verdict}."
 
 
 def _notes(call: Call, resolved: Resolved) -> Iterator[str]:
@@ -264,6 +275,8 @@ def _notes(call: Call, resolved: Resolved) -> Iterator[str]:
         elif call.op == "conv" and strided:
             yield f"{rule} with stride {_factor(s)} makes ceil(size / stride) rows: {i} to {o}."
             yield f"It keeps the size at stride 1 alone; here it pads {pads} rows."
+    for doubt in looks_like_another_order(call):
+        yield from textwrap.wrap(doubt, WIDTH - 2)
     if call.op == "conv_input_grad":
         yield f"The result has the size that `input_shape` tells, {i}: a backprop of stride"
         yield f"{_factor(s)} does not grow, it returns to the input of the forward convolution."

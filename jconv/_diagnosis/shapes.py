@@ -14,6 +14,9 @@ from jconv._errors import Remedy
 from jconv._geometry import same
 from jconv._layout import Layout
 
+CONVENTION = 0.6
+"""What it costs, in sizes changed, to read a shape in the order of another framework."""
+
 # Arrays ---------------------------------------------------------------------------------------
 
 
@@ -30,7 +33,7 @@ def dimensions_in_another_order(reading: Reading) -> Iterator[Change]:
     """An array as another layout or another framework has it, where that fits as it stands."""
     for argument, slot, shape, layout in _arrays(reading):
         names = layout.name(slot)
-        for order, cost in _orders(layout, slot):
+        for order, cost in orders(layout, slot):
             # `order` names the dimensions as they came; the call reads them as `names`.
             permutation = tuple(order.index(letter) for letter in names)
             value = tuple(shape[p] for p in permutation)
@@ -44,7 +47,7 @@ def dimensions_in_another_order(reading: Reading) -> Iterator[Change]:
             yield Change(remedy, cost + tie(argument), note, reinterprets=True)
 
 
-def _orders(layout: Layout, slot: str) -> Iterator[tuple[str, float]]:
+def orders(layout: Layout, slot: str) -> Iterator[tuple[str, float]]:
     """Orders that the dimensions may have come in: other conventions, then any two swapped."""
     names = layout.name(slot)
     axes = "".join(names[p] for p in layout.spatial(slot))
@@ -56,7 +59,7 @@ def _orders(layout: Layout, slot: str) -> Iterator[tuple[str, float]]:
     for order in known:
         if order not in seen:
             seen.add(order)
-            yield order, 0.6
+            yield order, CONVENTION
     for a, b in itertools.combinations(range(len(names)), 2):
         letters = list(names)
         letters[a], letters[b] = letters[b], letters[a]
@@ -198,7 +201,7 @@ def told_sizes_in_another_order(reading: Reading) -> Iterator[Change]:
             continue
         if len(entries) == reading.rank + 2:
             names, before = layout.name(slot), layout.canonical(slot, entries)
-            for order, cost in _orders(layout, slot):
+            for order, cost in orders(layout, slot):
                 value = tuple(entries[order.index(letter)] for letter in names)
                 cost += plausibility(slot, before, layout.canonical(slot, value))
                 note = f"`{argument}` looks like {order}, where {names} is expected."

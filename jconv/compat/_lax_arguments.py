@@ -19,10 +19,15 @@ def read_arrays(op: str, *arrays: Any) -> tuple[Array, ...]:
         if not hasattr(array, "shape") or not hasattr(array, "dtype"):
             raise wrong(op, name, type(array).__name__, "a JAX or NumPy array")
         if len(array.shape) < 2:
-            raise wrong(op, name, tuple(array.shape), "2 dimensions or more")
+            raise wrong(op, name, tuple(array.shape), "an array of 2 dimensions or more")
     first, *others = arrays
     if others and len(others[0].shape) != len(first.shape):
-        raise wrong(op, "rhs", tuple(others[0].shape), f"{len(first.shape)} dimensions, as `lhs`")
+        raise wrong(
+            op,
+            "rhs",
+            tuple(others[0].shape),
+            f"an array of {len(first.shape)} dimensions, as `lhs` is",
+        )
     return tuple(jnp.asarray(array) for array in arrays)
 
 
