@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from jconv._errors import ConvError
 from jconv._geometry import Axis
 from jconv._plan import Plan, plan_of
 from jconv._policy import captured
@@ -28,6 +29,9 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
     Returns:
         The plans, in the order of the traced program.
 
+    Raises:
+        ConvError: if fn cannot be called.
+
     Example:
         >>> import jax, jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
@@ -35,6 +39,13 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
         >>> [p.leg for p in jconv.explain(jax.grad(loss, argnums=(0, 1)), x, w)]
         ['conv', 'filter_grad', 'input_grad']
     """
+    if not callable(fn):
+        raise ConvError(
+            "explain: `fn` must be the function whose convolutions are to be planned.",
+            argument="fn",
+            got=fn,
+            expected="a function of the arguments that follow it",
+        )
     return [plan_of(problem) for problem in problems_of(fn, args)]
 
 

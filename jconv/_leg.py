@@ -55,7 +55,7 @@ def read_platform(op: str, value: Any) -> str:
         return _jax.default_platform()
     if isinstance(value, str) and value in PLATFORMS:
         return value
-    likely = "cuda" if str(value) == "gpu" else None
+    likely = "cuda" if isinstance(value, str) and value.lower() == "gpu" else None
     raise ConvError(
         f"{op}: `platform` has no choice {show(value)}.",
         argument="platform",

@@ -240,7 +240,13 @@ def _plan(
 
 
 def _listed(shape: Any) -> Any:
-    return tuple(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else shape
+    """A shape as a tuple; what is no sequence of entries is left to the checks."""
+    if isinstance(shape, str):
+        return shape
+    try:
+        return tuple(shape)
+    except Exception:  # such as an array without dimensions
+        return shape
 
 
 def _assemble(

@@ -58,7 +58,7 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
         ...     y = jconv.conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))
     """
     names = (*RULES, *BY_NAME)
-    if rule not in names:
+    if not isinstance(rule, str) or rule not in names:
         raise ConvError(
             "policy: there is no such rule.",
             argument="rule",

@@ -155,7 +155,8 @@ def read_constraints(op: str, facts: Any) -> tuple[str, ...]:
     Raises:
         ConvError: naming the fact that cannot be read, or that the others contradict.
     """
-    if isinstance(facts, str) or not hasattr(facts, "__iter__"):
+    listed = not isinstance(facts, str) and hasattr(facts, "__iter__")
+    if not listed or getattr(facts, "ndim", 1) == 0:
         whole = (facts,) if isinstance(facts, str) else ()
         raise _bad_facts(op, facts, "must be a sequence of text", [whole] if whole else [])
     facts = tuple(facts)

@@ -32,6 +32,14 @@ def kind_of(dtype: str) -> str:
     return "int" if dtype in INTEGERS else "other"
 
 
+def is_number_dtype(name: str) -> bool:
+    """Whether there is a dtype of this name, and it holds numbers."""
+    try:
+        return np.dtype(name).name == name and kind_of(name) != "other"
+    except Exception:  # whatever NumPy raises for text that names no dtype
+        return False
+
+
 _WIDTH = {"bfloat16": 16, "complex64": 32, "complex128": 64}
 
 

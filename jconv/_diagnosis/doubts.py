@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from jconv._check.call import Call
 from jconv._check.resolve import resolve
@@ -25,7 +26,8 @@ def looks_like_another_order(call: Call) -> Iterator[str]:
     spec = Reading(call, len(shape) - 2).spec if is_static(*shape) else None
     if spec is None:
         return
-    old, names = spec.layout.canonical("w", shape), spec.layout.name("w")
+    names = spec.layout.name("w")
+    old: Any = spec.layout.canonical("w", shape)
     if square(old[:-2]) and not (len(old) == 3 and old[0] > MOST_TAPS):
         return
     for order, cost in orders(spec.layout, "w"):
@@ -34,10 +36,11 @@ def looks_like_another_order(call: Call) -> Iterator[str]:
         new = spec.layout.canonical("w", value)
         likelier = plausibility("w", old, new) < 0 if len(old) > 3 else new[0] <= MOST_TAPS
         if cost == CONVENTION and likelier and square(new[:-2]) and _resolves(call, value):
-            taps = "x".join(map(str, old[:-2]))
+            *taps, c, f = old
+            taps = "x".join(map(str, taps))
             how = f"jnp.transpose(w, {permutation})"
             yield (
-                f"`w` is read as {names}: {taps} taps, from {old[-2]} channels to {old[-1]}. "
+                f"`w` is read as {names}: {taps} taps, from {c} channels to {f}. "
                 f"Its shape looks like {order}; if it is that, pass {how}, of shape {value}."
             )
             return

@@ -14,15 +14,17 @@ from jconv._check.settings import LIMIT, entries_of, read_pair
 from jconv._errors import Remedy
 from jconv._layout import parse_layout
 
+DEEPEST = 3  # lists within lists that are looked into: a list may contain itself
 
-def number_in(value: Any) -> int | None:
+
+def number_in(value: Any, depth: int = 0) -> int | None:
     """The whole number that a float, a numeral, a bool or a one-element sequence stands for."""
     exact = settings.as_int(value)
     if exact is not None:
         return exact
     entries = entries_of(value)
     if entries is not None:
-        return number_in(entries[0]) if len(entries) == 1 else None
+        return number_in(entries[0], depth + 1) if len(entries) == 1 and depth < DEEPEST else None
     try:
         number = float(value)
     except Exception:
@@ -99,7 +101,9 @@ PADDING_NAMES = {
 }
 
 
-def padding_remedies(value: Any, rank: int, first: bool = False) -> Iterator[Remedy]:
+def padding_remedies(
+    value: Any, rank: int, first: bool = False, depth: int = 0
+) -> Iterator[Remedy]:
     if isinstance(value, str):
         name = value.strip().upper().replace("-", "_").replace(" ", "_")
         name = PADDING_NAMES.get(name, name)
@@ -123,8 +127,8 @@ def padding_remedies(value: Any, rank: int, first: bool = False) -> Iterator[Rem
             yield Remedy(
                 "padding", simple, f"give one entry for each spatial axis: padding={simple}"
             )
-        if len(entries) == 1:
-            yield from padding_remedies(entries[0], rank, first)
+        if len(entries) == 1 and depth < DEEPEST:
+            yield from padding_remedies(entries[0], rank, first, depth + 1)
     yield Remedy.omit("padding", "it is 'SAME'")
 
 
