@@ -41,9 +41,9 @@ from jconv import ConvError
 from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
+from jconv._core.geometry import resolve_axis
+from jconv._core.layout import parse_layout
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._geometry import resolve_axis
-from jconv._layout import parse_layout
 
 RULES = ("SAME", "SAME_LOWER", "VALID", "CAUSAL")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from jconv import _geometry as geometry
 from jconv._check import settings
-from jconv._geometry import Size, span
+from jconv._core import geometry
+from jconv._core.geometry import Size, span
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jconv._bench.contestants import STEP
-from jconv._errors import ConvError
-from jconv._files import write_whole
+from jconv._core.errors import ConvError
+from jconv._support.files import write_whole
 
 
 def can_plot() -> bool:

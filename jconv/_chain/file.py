@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from jconv._chain.parts import nearest
-from jconv._errors import ConvError, Remedy
-from jconv._files import check_plain
+from jconv._core.errors import ConvError, Remedy
+from jconv._support.files import check_plain
 
 KEYS = ("x_shape", "layers", "dtype", "platform", "constraints", "layout")
 

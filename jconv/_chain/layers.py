@@ -37,9 +37,8 @@ from jconv._check import settings
 from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.sizes import describe
-from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._errors import Remedy
-from jconv._geometry import (
+from jconv._core.errors import Remedy
+from jconv._core.geometry import (
     Shape,
     Size,
     input_sizes,
@@ -49,7 +48,8 @@ from jconv._geometry import (
     proved,
     resolve_axis,
 )
-from jconv._plan import Plan, plan, plan_transpose
+from jconv._diagnosis.diagnose import resolve_or_explain
+from jconv._plan.plan import Plan, plan, plan_transpose
 
 # Convolutions ---------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jconv._problem import OUTPUT, Leg, Slot
+from jconv._core.problem import OUTPUT, Leg, Slot
 
 
 @dataclasses.dataclass(frozen=True)

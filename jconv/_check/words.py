@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from jconv._check.settings import entries_of
-from jconv._errors import ConvError, Remedy
+from jconv._core.errors import ConvError, Remedy
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from jconv._core.errors import Remedy
+from jconv._core.geometry import is_static, same
 from jconv._diagnosis.reading import ANY, Reading, Sets, Sizes, allows, distance, nearest
-from jconv._errors import Remedy
-from jconv._geometry import is_static, same
 
 # Ties go to the argument that is told rather than measured, and to x last of all.
 ORDER = ("input_shape", "filter_shape", "output_padding", "output_shape", "groups", "g", "w", "x")

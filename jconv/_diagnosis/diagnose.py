@@ -20,11 +20,11 @@ from jconv._check.settings import entries_of, read_shape
 from jconv._check.sizes import describe, describe_one, input_sets
 from jconv._check.spec import read_spec
 from jconv._check.words import KeywordError, check_words, in_jconvs_words
+from jconv._core.errors import WIDTH, ConvError, Remedy, show
 from jconv._diagnosis.changes import Change
 from jconv._diagnosis.confusions import CONFUSIONS
 from jconv._diagnosis.doubts import looks_like_another_order
 from jconv._diagnosis.reading import ANY, allows, readings
-from jconv._errors import WIDTH, ConvError, Remedy, show
 
 REMEDIES = 4  # that an error shows
 TRIED_TWICE = 16  # changes, the cheapest, to which a second one is sought where no single one helps

@@ -7,11 +7,11 @@ from typing import Any
 
 from jconv._check.call import Call
 from jconv._check.resolve import resolve
+from jconv._core.errors import ConvError
+from jconv._core.geometry import is_static
 from jconv._diagnosis.changes import plausibility, square
 from jconv._diagnosis.reading import Reading
 from jconv._diagnosis.shapes import CONVENTION, orders
-from jconv._errors import ConvError
-from jconv._geometry import is_static
 
 MOST_TAPS = 11  # of a one-dimensional filter: one with more may be another framework's channels
 

@@ -9,14 +9,14 @@ from typing import Any
 from jconv._check import settings
 from jconv._check.dtypes import kind_of, width_of
 from jconv._check.sizes import read_output_padding
+from jconv._core.errors import Remedy
+from jconv._core.geometry import is_static
+from jconv._core.layout import parse_layout
 from jconv._diagnosis import remedies
 from jconv._diagnosis.changes import Change
 from jconv._diagnosis.reading import Reading, distance
 from jconv._diagnosis.remedies import number_in
 from jconv._diagnosis.values import DOUBT, FACTORS
-from jconv._errors import Remedy
-from jconv._geometry import is_static
-from jconv._layout import parse_layout
 
 HUGE = 2**16
 """A stride, a dilation or a padding from which on it was not meant, such as a number of bytes."""

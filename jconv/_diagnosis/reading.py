@@ -15,9 +15,9 @@ from typing import Any
 from jconv._check.call import Call
 from jconv._check.settings import LIMIT
 from jconv._check.spec import Spec, read_spec, told_shape
-from jconv._errors import ConvError
-from jconv._geometry import Size, is_static, same
-from jconv._layout import MOST_AXES
+from jconv._core.errors import ConvError
+from jconv._core.geometry import Size, is_static, same
+from jconv._core.layout import MOST_AXES
 
 ANY = range(LIMIT + 1)
 Sets = tuple[Sequence[Any], ...]

@@ -11,8 +11,8 @@ from typing import Any
 
 from jconv._check import settings
 from jconv._check.settings import LIMIT, entries_of, read_pair
-from jconv._errors import Remedy
-from jconv._layout import parse_layout
+from jconv._core.errors import Remedy
+from jconv._core.layout import parse_layout
 
 DEEPEST = 3  # lists within lists that are looked into: a list may contain itself
 

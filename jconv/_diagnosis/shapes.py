@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from jconv._check.settings import LIMIT, entries_of
+from jconv._core.errors import Remedy
+from jconv._core.geometry import same
+from jconv._core.layout import Layout
 from jconv._diagnosis.changes import Change, edited, plausibility, tie
 from jconv._diagnosis.reading import ANY, Reading, Sizes, allows
 from jconv._diagnosis.remedies import number_in
-from jconv._errors import Remedy
-from jconv._geometry import same
-from jconv._layout import Layout
 
 CONVENTION = 0.6
 """What it costs, in sizes changed, to read a shape in the order of another framework."""

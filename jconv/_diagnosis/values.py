@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from jconv import _geometry as geometry
 from jconv._check import settings
 from jconv._check.spec import Spec
+from jconv._core import geometry
+from jconv._core.errors import Remedy
+from jconv._core.geometry import STRING_PADDINGS
 from jconv._diagnosis.changes import Change
 from jconv._diagnosis.reading import Reading, distance
 from jconv._diagnosis.remedies import number_in
-from jconv._errors import Remedy
-from jconv._geometry import STRING_PADDINGS
 
 DOUBT = 0.5
 """What it costs, in sizes changed, to doubt a stride, a dilation or a padding that can be read."""

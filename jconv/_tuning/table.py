@@ -13,10 +13,10 @@ from typing import Any
 
 from jconv._check.dtypes import is_number_dtype
 from jconv._check.settings import LIMIT, PRECISIONS
-from jconv._geometry import Axis
-from jconv._policy import tuning_context
-from jconv._problem import LEGS, Problem
-from jconv._table import table, wrap
+from jconv._core.geometry import Axis
+from jconv._core.problem import LEGS, Problem
+from jconv._plan.table import table, wrap
+from jconv._planner.policy import tuning_context
 from jconv._tuning.device import Environment, this_environment
 from jconv._tuning.file import read_file, write_file
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jconv._check.operations import OPERATIONS as RECORDS
-from jconv._problem import OUTPUT
+from jconv._core.problem import OUTPUT
 from jconv.testing import _reference as reference
 from jconv.testing._cases import Case
 from jconv.testing._ways import WAYS

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from jconv._cli import main
-from jconv._cli_printing import bold
-from jconv._progress import Progress
+from jconv._cli.main import main
+from jconv._cli.printing import bold
+from jconv._support.progress import Progress
 
 PLAN = ["plan", "1,8,8,3", "3,3,3,4"]
 
@@ -79,7 +79,9 @@ def test_a_search_without_end_is_refused(capsys):
 
 @pytest.mark.parametrize("command", ["tune", "bench", "demo"])
 def test_ctrl_c_ends_in_a_line(command, monkeypatch, capsys):
-    from jconv import _cli_bench, _cli_demo, _cli_speed
+    from jconv._cli import bench as _cli_bench
+    from jconv._cli import demo as _cli_demo
+    from jconv._cli import speed as _cli_speed
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt

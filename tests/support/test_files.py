@@ -9,8 +9,8 @@ import stat
 import pytest
 
 import jconv
-from jconv import _files
-from jconv._files import check_writable, write_whole
+from jconv._support import files as _files
+from jconv._support.files import check_writable, write_whole
 from jconv._tuning.device import this_environment
 
 as_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
