@@ -38,19 +38,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from jconv import ConvError
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
 from jconv._core.geometry import resolve_axis
 from jconv._core.layout import parse_layout
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 
-OPS = tuple(ARRAYS)
-TOLD = {
-    "conv": None,
-    "conv_input_grad": "input_shape",
-    "conv_filter_grad": "filter_shape",
-    "conv_transpose": "output_shape",
-}
 RULES = ("SAME", "SAME_LOWER", "VALID", "CAUSAL")
 
 
@@ -135,9 +129,9 @@ def _draw(rng: random.Random, op: str) -> Call:
         told["output_shape"] = shapes["x"] if full else i
     elif op == "conv_transpose" and rng.random() < 0.6:
         told["output_padding"] = rng.randint(0, 2)
-    arrays = {name: shapes[slot] for name, slot in ARRAYS[op].items()}
+    arrays = {name: shapes[slot] for name, slot in OPERATIONS[op].arrays.items()}
     return Call(
-        op,
+        OPERATIONS[op],
         arrays,
         dict.fromkeys(arrays, "float32"),
         stride=stride,
@@ -156,8 +150,8 @@ def _draw(rng: random.Random, op: str) -> Call:
 def draw_fault(rng: random.Random, call: Call) -> Fault | None:
     """One argument broken; None where this kind of fault does not apply to the call."""
     rank = len(next(iter(call.shapes.values()))) - 2
-    arrays = tuple(ARRAYS[call.op])
-    told = TOLD[call.op]
+    arrays = tuple(call.operation.arrays)
+    told = call.operation.result
     shaped = [*arrays, *arrays]
     if told and getattr(call, told) is not None:
         shaped += [told, told]
@@ -195,7 +189,7 @@ def _shape_fault(rng: random.Random, call: Call, argument: str, rank: int) -> Fa
         sizes = list(shape)
         if len(shape) == rank + 2 and rng.random() < 0.7:
             order = parse_layout(call.layout, rank)
-            slot = ARRAYS[call.op].get(argument) or {"filter_shape": "w"}.get(argument, "x")
+            slot = call.operation.slots[argument]
             channel = rng.choice(_conventions(order.name(slot), slot))
             value = tuple(shape[order.name(slot).index(letter)] for letter in channel)
             return Fault(f"convention of {argument}", argument, value, "order")
@@ -303,7 +297,7 @@ def _setting_fault(rng: random.Random, call: Call, argument: str, rank: int) -> 
 def neighbours(call: Call, size: str) -> Iterator[tuple[str, Any]]:
     """Every change of one argument that is no larger than a fault of this size."""
     shaped: dict[str, tuple[Any, ...]] = dict(call.shapes)
-    told = TOLD[call.op]
+    told = call.operation.result
     if told and isinstance(getattr(call, told), tuple):
         shaped[told] = getattr(call, told)
     if "w" in shaped and len(shaped["w"]) >= 3:  # a depthwise filter, (..., C, M)
@@ -417,7 +411,7 @@ def is_ambiguous(call: Call, fault: Fault, wanted: tuple[int, ...]) -> bool:
         return False
     broken = apply(call, fault)
     changes = neighbours(broken, fault.size)
-    if fault.argument == TOLD[call.op]:  # what is told wrongly may have been any size that fits
+    if fault.argument == call.operation.result:  # any size that fits may have been meant
         told = getattr(call, fault.argument)
         others = ((*told[:at], n, *told[at + 1 :]) for at in range(len(told)) for n in range(121))
         changes = itertools.chain(changes, ((fault.argument, value) for value in others))
@@ -449,7 +443,7 @@ def broken_cases(seed: int, number: int) -> Iterator[tuple[Call, Fault]]:
     rng = random.Random(seed)
     found = 0
     while found < number:
-        call = draw_call(rng, rng.choice(OPS))
+        call = draw_call(rng, rng.choice(tuple(OPERATIONS)))
         fault = draw_fault(rng, call)
         if fault is None:
             continue

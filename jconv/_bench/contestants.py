@@ -60,7 +60,7 @@ def enter(name: str, threads: int) -> Enter:
             argument="contestants",
             got=name,
             expected=" or ".join(map(repr, names())),
-            remedies=[Remedy("contestants", None, "leave contestants out")],
+            remedies=[Remedy.omit("contestants")],
         )
     if name in contestant_torch.FORMATS:
         prepare = functools.partial(contestant_torch.prepare, name, threads)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from jconv._bench.contestants import STEP
 from jconv._core.errors import ConvError
+from jconv._support.files import write_whole
 
 
 def can_plot() -> bool:
@@ -60,7 +62,14 @@ def plot(entries: Sequence[dict[str, Any]], path: str | os.PathLike[str], title:
     axes.set_title(title, fontsize=9)
     if others:
         axes.legend()
-    figure.savefig(path, bbox_inches="tight")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind_of(path), bbox_inches="tight")
+    write_whole(path, buffer.getvalue())
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """The format that a picture's suffix names; PNG for none."""
+    return os.path.splitext(path)[1][1:].lower() or "png"
 
 
 def _best_steps(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -274,7 +274,7 @@ def _make(layer: Layer, source: Feature, around: Surroundings) -> Made:
     sizes = zip(around.spatial(source.shape), around.spatial(made.shape), strict=False)
     if any(is_static(i, o) and i > 0 and o == 0 for i, o in sizes):
         why = f"nothing is left of {source.shape}: it makes {made.shape}"
-        same = [Remedy("padding", "SAME", "pass padding='SAME'")] if "padding" in keys else []
+        same = [Remedy.use("padding", "SAME")] if "padding" in keys else []
         raise wrong("input", source.shape, "an input as large as the kernel", why, same)
     return made
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from jconv._chain.parts import nearest
 from jconv._core.errors import ConvError, Remedy
+from jconv._support.files import check_plain
 
 KEYS = ("x_shape", "layers", "dtype", "platform", "constraints", "layout")
 
@@ -71,8 +72,9 @@ def read_file(path: str | os.PathLike[str]) -> ChainFile:
     """
     place = Path(path)
     try:
+        check_plain(place)
         text = place.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file has, or no UTF-8
         reason = getattr(error, "strerror", None) or str(error)
         raise ConvError(
             f"plan_chain: the file {place} cannot be read: {reason}.",
@@ -82,7 +84,9 @@ def read_file(path: str | os.PathLike[str]) -> ChainFile:
         ) from None
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        deep = isinstance(error, RecursionError)
+        error = "its brackets are nested too deeply" if deep else error
         raise ConvError(
             f"plan_chain: {place.name} is not TOML: {error}.",
             argument="layers",
@@ -122,7 +126,7 @@ def _unknown_key(lines: Lines, key: str, value: Any) -> ConvError:
         argument=key,
         got=value,
         expected=", ".join(KEYS),
-        remedies=[Remedy(close, value, f"write `{close}` for `{key}`")] if close else [],
+        remedies=[Remedy.rename(key, close, value)] if close else [],
     )
 
 

@@ -35,6 +35,7 @@ from jconv._chain.parts import (
 )
 from jconv._check import settings
 from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
 from jconv._check.sizes import describe
 from jconv._core.errors import Remedy
 from jconv._core.geometry import (
@@ -47,13 +48,18 @@ from jconv._core.geometry import (
     proved,
     resolve_axis,
 )
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._plan.plan import Plan, plan, plan_transpose
 
 # Convolutions ---------------------------------------------------------------------------------
 
-_CONV_KEYS = ("stride", "padding", "dilation", "groups", "padding_mode")
-_PASSED = (*_CONV_KEYS, "input_dilation", "precision", "preferred_element_type", "output_padding")
+
+def _keys(op: str) -> tuple[str, ...]:
+    """An operation's keywords but for the layout, which a chain has once for all its layers."""
+    return tuple(name for name in OPERATIONS[op].keywords if name != "layout")
+
+
+_PASSED = {*_keys("conv"), *_keys("conv_transpose")} - {"output_shape"}
 
 
 def _conv(layer: Layer, source: Feature, around: Surroundings) -> Made:
@@ -140,7 +146,7 @@ def _entered(
         f"a layer whose input has spatial sizes among {can}",
         f"{readable(told)} entered {like!r}, but of {readable(o)} this layer can make {can}"
         + ("" if is_static(*o) else "; the first is not known to be possible for every size"),
-        [Remedy("like", name, f"pass like={name!r}") for name in close[:2]],
+        [Remedy.use("like", name) for name in close[:2]],
     )
 
 
@@ -192,7 +198,7 @@ def _groups(layer: Layer, channels: Size, features: Size) -> int:
             f"a divisor of both channel counts: {', '.join(map(str, fits))}",
             f"`groups` = {groups} does not divide its {channels} channels in and its {features} "
             "channels out",
-            [Remedy("groups", best, f"pass groups={best}")],
+            [Remedy.use("groups", best)],
         )
     return groups
 
@@ -208,7 +214,7 @@ def _pool(layer: Layer, source: Feature, around: Surroundings) -> Made:
     n, *sizes, channels = around.canonical(source.shape)
     kernel = per_axis(layer, "kernel", around.rank)
     call = Call(
-        "conv",
+        OPERATIONS["conv"],
         {"x": (1, *sizes, 1), "w": (*kernel, 1, 1)},
         {"x": "float32", "w": "float32"},
         stride=layer.get("stride", kernel),
@@ -338,13 +344,13 @@ _REGISTRY = (
     Kind(
         "conv",
         ("kernel",),
-        ("features", *_CONV_KEYS, "input_dilation", "bias", "precision", "preferred_element_type"),
+        ("features", *_keys("conv"), "bias"),
         _conv,
     ),
     Kind(
         "conv_transpose",
         ("features", "kernel"),
-        (*_CONV_KEYS, "output_padding", "output_shape", "like", "bias", "precision"),
+        (*_keys("conv_transpose"), "like", "bias"),
         _conv_transpose,
     ),
     Kind("max_pool", ("kernel",), _POOLED, _pool),

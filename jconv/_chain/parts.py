@@ -137,7 +137,7 @@ def earlier(before: Mapping[str, Feature], key: str, name: Any) -> Feature:
     if name in before:
         return before[name]
     close = nearest(name, before)
-    remedies = [Remedy(key, close, f"pass {key}={close!r}")] if close else []
+    remedies = [Remedy.use(key, close)] if close else []
     known = ", ".join(map(repr, before))
     raise wrong(key, name, known, f"`{key}` names no earlier layer: {show(name)}", remedies)
 

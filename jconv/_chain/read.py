@@ -131,7 +131,7 @@ def _check(kind: Any, keys: dict[str, Any], earlier: dict[str, int]) -> None:
                 key, [name for name in (*valid, "name", "input") if name not in keys]
             )
             meant = f"; did you mean `{close}`?" if close else ""
-            remedies = [Remedy(close, value, f"write `{close}` for `{key}`")] if close else []
+            remedies = [Remedy.rename(key, close, value)] if close else []
             expected = ", ".join((*valid, *SHARED_KEYS))
             raise wrong(key, value, expected, f"{kind} has no key `{key}`{meant}", remedies)
     for key in record.required:

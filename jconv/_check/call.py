@@ -1,31 +1,59 @@
-"""One call of an operation, by shapes and settings alone: what can be checked before it runs."""
+"""An operation, and one call of it: shapes, dtypes and settings, checked before anything runs."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
-ARRAYS = {
-    "conv": {"x": "x", "w": "w"},
-    "conv_input_grad": {"g": "y", "w": "w"},
-    "conv_filter_grad": {"x": "x", "g": "y"},
-    "conv_transpose": {"x": "y", "w": "w"},
-}
-"""For each operation, its array arguments and the slot of the trilinear form each stands in."""
+from jconv._core.problem import OUTPUT, Leg, Slot
 
-LEG = {
-    "conv": "conv",
-    "conv_input_grad": "input_grad",
-    "conv_filter_grad": "filter_grad",
-    "conv_transpose": "input_grad",
-}
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """What is to be known of one public operation.
+
+    Attributes:
+        name: the public function's.
+        arrays: its array arguments in order, and the slot of the trilinear form each stands in.
+        leg: the leg of the trilinear form that it runs.
+        result: the argument that tells the result's shape; None where the shape follows.
+        settings: its other keywords.
+        sizes: from a Spec of a call to (n, c, f, i, k, o), or a ConvError.
+    """
+
+    name: str
+    arrays: Mapping[str, Slot]
+    leg: Leg
+    result: str | None
+    settings: tuple[str, ...]
+    sizes: Callable[[Any], Any]
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        return (*self.settings, *self.told)
+
+    @property
+    def told(self) -> dict[str, Slot]:
+        """The argument that tells the result's shape, if there is one, and the result's slot."""
+        return {} if self.result is None else {self.result: OUTPUT[self.leg]}
+
+    @property
+    def slots(self) -> dict[str, Slot]:
+        """The slot of every argument that has a shape."""
+        return {**self.arrays, **self.told}
+
+    @property
+    def is_backprop(self) -> bool:
+        """Whether it takes a cotangent."""
+        return "g" in self.arrays
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
     """The arguments of one call as the user wrote them, arrays by shape and dtype."""
 
-    op: str
+    operation: Operation
     shapes: dict[str, tuple[Any, ...]]
     dtypes: dict[str, str]
     stride: Any = 1
@@ -42,6 +70,10 @@ class Call:
     output_padding: Any = None
     output_shape: Any = None
 
+    @property
+    def op(self) -> str:
+        return self.operation.name
+
     def replace(self, **changes: Any) -> Call:
         return dataclasses.replace(self, **changes)
 
@@ -50,7 +82,7 @@ class Call:
 
         None leaves the argument out; an array takes a shape (a tuple) or a dtype.
         """
-        if argument in ARRAYS[self.op]:
+        if argument in self.shapes:
             if isinstance(value, tuple):
                 return self.replace(shapes={**self.shapes, argument: value})
             return self.replace(dtypes={**self.dtypes, argument: str(value)})

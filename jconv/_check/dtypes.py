@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._core.errors import ConvError, Remedy, show
 
 INTEGERS = (
@@ -32,6 +32,14 @@ def kind_of(dtype: str) -> str:
     return "int" if dtype in INTEGERS else "other"
 
 
+def is_number_dtype(name: str) -> bool:
+    """Whether there is a dtype of this name, and it holds numbers."""
+    try:
+        return np.dtype(name).name == name and kind_of(name) != "other"
+    except Exception:  # whatever NumPy raises for text that names no dtype
+        return False
+
+
 _WIDTH = {"bfloat16": 16, "complex64": 32, "complex128": 64}
 
 
@@ -53,23 +61,23 @@ def read_dtype(op: str, argument: str, value: Any) -> str | None:
             argument=argument,
             got=value,
             expected="a dtype, such as jnp.float32 or 'bfloat16'",
-            remedies=[Remedy(argument, None, f"leave {argument} out")],
+            remedies=[Remedy.omit(argument)],
         ) from None
 
 
 def read_dtypes(call: Call) -> dict[str, str]:
     """The dtype of each slot: the operands' own, and the output's."""
-    names = tuple(ARRAYS[call.op])
+    names = tuple(call.operation.arrays)
     for name in names:
         if kind_of(call.dtypes[name]) == "other":
-            raise _bad_dtype(call, name, "float32", "numbers")
+            raise _bad_dtype(call, name, "float32", "must hold numbers")
     first, second = names
     have = {name: call.dtypes[name] for name in names}
     other = first if second == "g" else second
-    grads = call.op in ("conv_input_grad", "conv_filter_grad")
+    grads = call.operation.is_backprop
     if grads and kind_of(have["g"]) == "int":
         wanted = have[other] if kind_of(have[other]) != "int" else "float32"
-        raise _bad_dtype(call, "g", wanted, "a floating cotangent")
+        raise _bad_dtype(call, "g", wanted, "is a cotangent and must hold floating-point numbers")
     if have[first] != have[second]:
         # A cotangent has the forward output's dtype: any that `preferred_element_type` allows.
         kinds = {kind_of(have[first]), kind_of(have[second])}
@@ -78,16 +86,18 @@ def read_dtypes(call: Call) -> dict[str, str]:
             rank = {n: (order.index(kind_of(have[n])), width_of(have[n])) for n in names}
             narrow = second if rank[second] <= rank[first] else first
             wide = first if narrow == second else second
-            raise _bad_dtype(call, narrow, have[wide], f"the dtype of `{wide}`")
+            raise _bad_dtype(
+                call, narrow, have[wide], f"must have the dtype of `{wide}`, {have[wide]}"
+            )
     out = _out_dtype(call, have)
-    slots = {slot: have[name] for name, slot in ARRAYS[call.op].items()}
+    slots = {slot: have[name] for name, slot in call.operation.arrays.items()}
     (missing,) = {"x", "w", "y"} - set(slots)
     return {**slots, missing: out}
 
 
 def _bad_dtype(call: Call, name: str, wanted: str, what: str) -> ConvError:
     return ConvError(
-        f"{call.op}: `{name}` must hold {what}; it is {call.dtypes[name]}.",
+        f"{call.op}: `{name}` {what}; it is {call.dtypes[name]}.",
         argument=name,
         got=call.dtypes[name],
         expected=wanted,

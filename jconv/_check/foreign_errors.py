@@ -54,7 +54,7 @@ def reworded(
             name = names[remedy.argument]
             value = values[remedy.argument](remedy.value)
             if value is not None:
-                remedies.append(Remedy(name, value, _text(name, value, given)))
+                remedies.append(_remedy(name, value, given))
     argument = names.get(error.argument)
     if argument is None:  # an argument that the user never gave
         argument = remedies[0].argument if remedies else next(iter(names.values()))
@@ -71,7 +71,8 @@ def reworded(
         argument=argument,
         got=got,
         expected=_renamed(expected, names) if isinstance(expected, str) else expected,
-        remedies=remedies,
+        remedies=remedies if len(remedies) == len(error.remedies) or not error.together else [],
+        together=error.together and len(remedies) == len(error.remedies),
     )
 
 
@@ -79,9 +80,9 @@ def _renamed(text: str, names: Mapping[str, str]) -> str:
     return re.sub(r"`(\w+)`", lambda match: f"`{names.get(match[1], match[1])}`", text)
 
 
-def _text(name: str, value: Any, given: Mapping[str, Any]) -> str:
+def _remedy(name: str, value: Any, given: Mapping[str, Any]) -> Remedy:
     if not hasattr(given.get(name), "dtype"):
-        return f"pass {name}={value!r}"
+        return Remedy.use(name, value)
     if isinstance(value, tuple):
-        return f"give {name} the shape {value}"
-    return f"convert it: {name}.astype({str(value)!r})"
+        return Remedy.shape(name, value)
+    return Remedy.convert(name, str(value))

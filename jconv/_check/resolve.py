@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from jconv._check.call import ARRAYS, LEG, Call
+from jconv._check.call import Call
 from jconv._check.dtypes import read_dtypes
 from jconv._check.settings import LIMIT
-from jconv._check.sizes import SIZES
 from jconv._check.spec import Spec, read_spec
 from jconv._core import geometry
 from jconv._core.errors import ConvError, Remedy
@@ -67,7 +66,7 @@ def resolve(call: Call) -> Resolved:
             f"`padding_mode` {mode!r} pads the undilated input, so it does not go with "
             "`input_dilation`.",
         )
-    n, c, f, i, k, o = SIZES[call.op](spec)
+    n, c, f, i, k, o = call.operation.sizes(spec)
     _check_spans(spec, "input_dilation", i, b)
     _check_spans(spec, "dilation", k, d)
     pads: tuple[tuple[Size, Size], ...] = tuple(
@@ -85,7 +84,7 @@ def resolve(call: Call) -> Resolved:
         Axis(i=rows[a], k=k[a], o=o[a], s=s[a], b=b[a], d=d[a], p0=lows[a]) for a in range(rank)
     )
     problem = Problem(
-        leg=LEG[call.op],  # type: ignore[arg-type]
+        leg=call.operation.leg,
         axes=axes,
         n=n,
         groups=spec.groups,
@@ -100,7 +99,7 @@ def resolve(call: Call) -> Resolved:
 
 
 def _rank(call: Call) -> int:
-    names = tuple(ARRAYS[call.op])
+    names = tuple(call.operation.arrays)
     first, second = (len(call.shapes[name]) for name in names)
     if min(first, second) > MOST_AXES + 2:
         raise ConvError(
@@ -199,5 +198,5 @@ def _require_rows(spec: Spec, mode: str, a: int, size: Size, needed: Size) -> No
         argument="constraints",
         got=size,
         expected=f"{fact}, among the constraints of the scope that the symbols are made in",
-        remedies=[Remedy("constraints", (fact,), f"add the constraint {fact!r}")],
+        remedies=[Remedy.fact(fact)],
     )

@@ -19,17 +19,17 @@ from jconv._core.geometry import Shape, Size, is_static, max_size
 Sizes = tuple[Size, Size, Size, Shape, Shape, Shape]
 
 
-def _conv_sizes(spec: Spec) -> Sizes:
+def conv_sizes(spec: Spec) -> Sizes:
     (n, *i, channels), (*k, c, f) = spec.slots["x"], spec.slots["w"]
     _require(spec, "w", c * spec.groups, channels, lambda: _channels(spec, "x", channels, c))
     _divisible(spec, f, "output channels")
     return n, c, f // spec.groups, tuple(i), tuple(k), spec.outputs(tuple(i), tuple(k))
 
 
-def _input_grad_sizes(spec: Spec) -> Sizes:
+def input_grad_sizes(spec: Spec) -> Sizes:
     (n, *o, f_have), (*k, c, f) = spec.slots["y"], spec.slots["w"]
-    g = "g" if spec.call.op == "conv_input_grad" else "x"
-    argument = "input_shape" if g == "g" else "output_shape"
+    g = next(iter(spec.call.operation.arrays))
+    argument: str = spec.call.operation.result  # type: ignore[assignment]
     _require(spec, g, f_have, f, lambda: _outputs_differ(spec, g, f_have, f))
     _divisible(spec, f, "output channels")
     o, k = tuple(o), tuple(k)
@@ -50,7 +50,7 @@ def _input_grad_sizes(spec: Spec) -> Sizes:
     return n, c, f // spec.groups, i, k, o
 
 
-def _filter_grad_sizes(spec: Spec) -> Sizes:
+def filter_grad_sizes(spec: Spec) -> Sizes:
     (n, *i, channels), (n_g, *o, f) = spec.slots["x"], spec.slots["y"]
     if spec.call.filter_shape is None:
         raise spec.wrong(
@@ -75,14 +75,6 @@ def _filter_grad_sizes(spec: Spec) -> Sizes:
     for a in range(spec.rank):
         _require(spec, "g", o[a], made[a], lambda: _inconsistent_filter(spec, i, k, o, made))
     return n, c, f // spec.groups, i, k, o
-
-
-SIZES: dict[str, Callable[[Spec], Sizes]] = {
-    "conv": _conv_sizes,
-    "conv_input_grad": _input_grad_sizes,
-    "conv_filter_grad": _filter_grad_sizes,
-    "conv_transpose": _input_grad_sizes,
-}
 
 
 # The told shape of x ------------------------------------------------------------------------

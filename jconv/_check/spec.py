@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from jconv._check import settings
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._core import geometry
 from jconv._core.errors import ConvError, show
 from jconv._core.geometry import Shape, Size
@@ -75,7 +75,7 @@ def read_spec(call: Call, rank: int) -> Spec:
         precision=settings.read_precision(op, call.precision),
         slots={
             slot: layout.canonical(slot, call.shapes[name])
-            for name, slot in ARRAYS[op].items()
+            for name, slot in call.operation.arrays.items()
             if len(call.shapes[name]) == rank + 2
         },
     )

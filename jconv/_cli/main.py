@@ -1,28 +1,32 @@
 """The jconv command, for a person or with --json.
 
-Exit status: 0 fine, 1 a shape problem was found (and explained), 2 the command line is wrong.
+Exit status: 0 fine, 1 a shape problem was found (and explained), 2 the command line is wrong or a
+file cannot be read or written, 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jconv
+from jconv._check.operations import ARRAY_NAMES, KEYWORDS, OPERATIONS
+from jconv._check.settings import entries_of
 from jconv._cli.bench import add_bench
 from jconv._cli.demo import add_demo
 from jconv._cli.doctor import examine
 from jconv._cli.printing import bold, bold_headers, print_json, remedy_dict, report_problem
 from jconv._cli.reading import (
-    SETTINGS,
     add_command,
     add_settings,
     add_tuning,
     constraint,
+    count,
     factor,
     given,
     joined,
@@ -33,25 +37,52 @@ from jconv._cli.reading import (
 from jconv._cli.speed import add_tune
 from jconv._core.errors import ConvError
 from jconv._plan.table import table
-from jconv._support.files import write_whole
+from jconv._support.files import check_writable, write_whole
 
 FINE, PROBLEM, MISUSE = 0, 1, 2
+INTERRUPTED = 130  # as shells say it of a program that Ctrl-C has ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(joined(sys.argv[1:] if arguments is None else arguments))
     try:
+        status = _answer(options)
+        if sys.stdout is not None:  # None where the shell has closed it
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader has seen enough
+        _drop_output()
+        return FINE
+    except OSError as error:
+        _drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"jconv: {where}{error.strerror or error}", file=sys.stderr)
+        return MISUSE
+    except KeyboardInterrupt:
+        print("jconv: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _answer(options: argparse.Namespace) -> int:
+    try:
+        for name in ("svg", "csv", "plot", "output"):  # before the work, not after it
+            path = getattr(options, name, None)
+            if isinstance(path, Path):
+                check_writable(path)
         with _tuning(options):
             return options.run(options)
     except ConvError as error:
         report_problem(error, options.json)
         return PROBLEM
-    except BrokenPipeError:  # the reader has seen enough
-        return FINE
-    except OSError as error:
-        print(f"jconv: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return MISUSE
+
+
+def _drop_output() -> None:
+    """Let nothing more be written to a stdout that takes nothing, not at exit either."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _tuning(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
@@ -101,9 +132,8 @@ def _add_diagnose(commands: Any, name: str) -> None:
         "What is wrong with a call, and what would mend it.",
         "jconv diagnose --op conv_filter_grad --x 1,5,5,3 --g 1,5,5,8 --filter-shape 3,3",
     )
-    operations = ["conv", "conv_input_grad", "conv_filter_grad", "conv_transpose"]
-    command.add_argument("--op", choices=operations, default="conv")
-    for operand in "xwg":
+    command.add_argument("--op", choices=list(OPERATIONS), default="conv")
+    for operand in ARRAY_NAMES:
         command.add_argument(f"--{operand}", type=shape, metavar="SHAPE", dest=f"{operand}_shape")
     command.add_argument("--input-shape", type=shape, metavar="SHAPE")
     command.add_argument("--filter-shape", type=shape, metavar="SHAPE")
@@ -125,9 +155,9 @@ def _add_solve(commands: Any, name: str) -> None:
     command.add_argument("--padding", type=padding)
     command.add_argument("--dilation", type=factor)
     command.add_argument("--transposed", action="store_true")
-    command.add_argument("--max-kernel", type=int, metavar="N")
-    command.add_argument("--max-stride", type=int, metavar="N")
-    command.add_argument("--limit", type=int, default=12, help="how many to print (12)")
+    command.add_argument("--max-kernel", type=count, metavar="N")
+    command.add_argument("--max-stride", type=count, metavar="N")
+    command.add_argument("--limit", type=count, default=12, help="how many to print (12)")
 
 
 def _add_chain(commands: Any, name: str) -> None:
@@ -172,9 +202,9 @@ _COMMANDS = {
 
 def _run_plan(options: argparse.Namespace) -> int:
     make = jconv.plan_transpose if options.transpose else jconv.plan
-    transposed_only = {"output_padding", "output_shape"}
     settings = given(options)
-    refused = set(settings) & ({"input_dilation"} if options.transpose else transposed_only)
+    op = OPERATIONS["conv_transpose" if options.transpose else "conv"]
+    refused = set(settings) - set(op.keywords)
     if refused:
         flag = "--" + sorted(refused)[0].replace("_", "-")
         other = "without --transpose" if options.transpose else "with --transpose"
@@ -204,7 +234,7 @@ def _show_plan(plan: Any, options: argparse.Namespace) -> int:
 
 
 def _run_diagnose(options: argparse.Namespace) -> int:
-    names = ("x_shape", "w_shape", "g_shape", "input_shape", "filter_shape", *SETTINGS)
+    names = (*(f"{name}_shape" for name in ARRAY_NAMES), *KEYWORDS)
     diagnosis = jconv.diagnose(op=options.op, **given(options, names))
     if options.json:
         print_json(
@@ -221,6 +251,14 @@ def _run_diagnose(options: argparse.Namespace) -> int:
 
 
 def _run_solve(options: argparse.Namespace) -> int:
+    lengths = [len(entries_of(size) or (size,)) for size in (options.input, options.output)]
+    if lengths[0] != lengths[1]:
+        print(
+            f"jconv solve: --input has {lengths[0]} axes and --output {lengths[1]}; "
+            "give one size for each axis to both",
+            file=sys.stderr,
+        )
+        return MISUSE
     names = ("kernel", "stride", "padding", "dilation", "max_kernel", "max_stride")
     found = jconv.solve(
         input=options.input,

@@ -20,6 +20,7 @@ def report_problem(error: ConvError, as_json: bool) -> None:
                 "got": str(error.got),
                 "expected": str(error.expected),
                 "remedies": [remedy_dict(remedy) for remedy in error.remedies],
+                "together": error.together,
             }
         )
     else:
@@ -35,8 +36,8 @@ def print_json(value: Any) -> None:
 
 
 def bold(text: str) -> str:
-    on_terminal = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    return f"\033[1m{text}\033[0m" if on_terminal else text
+    colored = sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return f"\033[1m{text}\033[0m" if colored else text
 
 
 def bold_headers(text: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jconv._check.operations import KEYWORDS
 from jconv._core.errors import ConvError
 from jconv._core.symbols import read_constraints
 
@@ -33,23 +34,39 @@ def shape(text: str) -> tuple[Any, ...]:
 
 def factor(text: str) -> Any:
     """2 or 2,1: one whole number, or one for each axis."""
-    return _literal(text, f"{text!r} is not a whole number, nor a list such as 2,1")
+    return _literal(text, f"{_short(text)} is not a whole number, nor a list such as 2,1")
 
 
 def padding(text: str) -> Any:
     """SAME, 1, 1,2 (one for each axis), or (1,2),(0,1) (a pair for each)."""
     if text.strip().lstrip("-").replace("_", "").isalpha():
         return text.strip()
-    value = _literal(text, f"{text!r} is neither a rule, nor a number, nor a list of (low,high)")
+    value = _literal(
+        text, f"{_short(text)} is neither a rule, nor a number, nor a list of (low,high)"
+    )
     pair_alone = text.strip().startswith("(") and text.count("(") == 1
     return (value,) if pair_alone and isinstance(value, tuple) else value
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:36]} ...")
 
 
 def _literal(text: str, problem: str) -> Any:
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise argparse.ArgumentTypeError(problem) from None
+
+
+def count(text: str) -> int:
+    """5: a whole number of 1 or more."""
+    try:
+        if (number := int(text)) >= 1:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
 
 
 def layout(text: str) -> Any:
@@ -105,18 +122,7 @@ def add_tuning(command: Any) -> None:
     )
 
 
-SETTINGS = (
-    "stride",
-    "padding",
-    "dilation",
-    "input_dilation",
-    "groups",
-    "layout",
-    "padding_mode",
-    "output_padding",
-    "output_shape",
-)
-
-
-def given(options: argparse.Namespace, names: Sequence[str] = SETTINGS) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+def given(options: argparse.Namespace, names: Sequence[str] = KEYWORDS) -> dict[str, Any]:
+    """The keywords that the command line gives; not every one has an option."""
+    found = {name: getattr(options, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+from collections.abc import Iterable
 from typing import Any
 
 WIDTH = 100
@@ -24,6 +25,37 @@ class Remedy:
     value: Any
     text: str
 
+    @classmethod
+    def use(cls, argument: str, value: Any, why: str = "") -> Remedy:
+        """Pass another value."""
+        return cls(argument, value, f"pass {argument}={value!r}{why and f', {why}'}")
+
+    @classmethod
+    def omit(cls, argument: str, then: str = "") -> Remedy:
+        """Leave the argument out, after which `then` holds."""
+        return cls(argument, None, f"leave {argument} out{then and f': {then} then'}")
+
+    @classmethod
+    def shape(cls, argument: str, value: tuple[Any, ...], how: str = "") -> Remedy:
+        """Give an array another shape; `how` is the change in words, with its code."""
+        text = f"{how}, of shape {value}" if how else f"give {argument} the shape {value}"
+        return cls(argument, value, text)
+
+    @classmethod
+    def convert(cls, argument: str, dtype: str) -> Remedy:
+        """Give an array another dtype."""
+        return cls(argument, dtype, f"convert it: {argument}.astype({dtype!r})")
+
+    @classmethod
+    def rename(cls, name: str, right: str, value: Any) -> Remedy:
+        """Write the right name, `right`, in place of `name`, with this value."""
+        return cls(right, value, f"write `{right}` for `{name}`")
+
+    @classmethod
+    def fact(cls, fact: str) -> Remedy:
+        """Say what holds of symbolic sizes."""
+        return cls("constraints", (fact,), f"add the constraint {fact!r}")
+
 
 def show(value: Any) -> str:
     """A value in one line of bounded length, whatever it is."""
@@ -42,6 +74,7 @@ class ConvError(ValueError):
         got: what it was; for an array its shape, or its dtype where that is at fault.
         expected: what would have been right in words, the whole set where it is one.
         remedies: changes that make the call succeed, each tried, the most likely first.
+        together: whether the remedies mend the call only if all of them are made.
         message: what does not fit, in words.
 
     Example:
@@ -61,25 +94,31 @@ class ConvError(ValueError):
         got: Any = None,
         expected: Any = None,
         remedies: list[Remedy] | None = None,
+        together: bool = False,
     ):
         self.message = message
         self.argument = argument
         self.got = got
         self.expected = expected
         self.remedies = list(remedies or [])
+        self.together = together
         super().__init__(self.text())
 
-    def __reduce__(self):  # an exception with keywords does not pickle by itself
-        state = (self.message, self.argument, self.got, self.expected, self.remedies)
-        return _rebuild, state
+    def __reduce__(self):
+        """The error as another process can read it: what is no plain data goes as its text."""
+        fields = (self.message, self.argument, _sendable(self.got), _sendable(self.expected))
+        remedies = [Remedy(r.argument, _sendable(r.value), r.text) for r in self.remedies]
+        notes = getattr(self, "__notes__", ())
+        return _rebuild, (type(self), *fields, remedies, self.together, str(self), notes)
 
     def text(self) -> str:
         """The message, then argument, got, expected and the remedies, one a line."""
         expected = self.expected if isinstance(self.expected, str) else show(self.expected)
         fields = [("argument", f"`{self.argument}`"), ("got", show(self.got))]
         fields += [("expected", expected)]
+        joined = "and" if self.together else "or"
         fields += [
-            ("remedy" if n == 0 else "or", remedy.text) for n, remedy in enumerate(self.remedies)
+            ("remedy" if n == 0 else joined, remedy.text) for n, remedy in enumerate(self.remedies)
         ]
         lines = [_wrap(self.message, "")]
         lines += [_wrap(f"  {name + ':':<10}{text}", " " * 12) for name, text in fields]
@@ -92,5 +131,47 @@ def _wrap(text: str, indent: str) -> str:
     )
 
 
-def _rebuild(message: str, argument: str, got: Any, expected: Any, remedies: Any) -> ConvError:
-    return ConvError(message, argument=argument, got=got, expected=expected, remedies=remedies)
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Stands in a pickled error for an object that is no plain data; `text` is its repr."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _sendable(value: Any, depth: int = 0) -> Any:
+    """Plain data unchanged, and anything else as text: the reader may lack its class or scope."""
+    if value is None or type(value) in (bool, int, float, complex, str, bytes):
+        return value
+    if (
+        type(value) in (list, tuple) and depth < 4
+    ):  # a padding has two levels; a list may be endless
+        return type(value)(_sendable(entry, depth + 1) for entry in value)
+    return Shown(show(value))
+
+
+def _rebuild(
+    kind: type[ConvError],
+    message: str,
+    argument: str,
+    got: Any,
+    expected: Any,
+    remedies: list[Remedy],
+    together: bool,
+    text: str,
+    notes: Iterable[str],
+) -> ConvError:
+    error = kind(
+        message,
+        argument=argument,
+        got=got,
+        expected=expected,
+        remedies=remedies,
+        together=together,
+    )
+    error.args = (text,)  # addresses in it are those of the process that raised the error
+    for note in notes:
+        error.add_note(note)
+    return error

@@ -155,7 +155,8 @@ def read_constraints(op: str, facts: Any) -> tuple[str, ...]:
     Raises:
         ConvError: naming the fact that cannot be read, or that the others contradict.
     """
-    if isinstance(facts, str) or not hasattr(facts, "__iter__"):
+    listed = not isinstance(facts, str) and hasattr(facts, "__iter__")
+    if not listed or getattr(facts, "ndim", 1) == 0:
         whole = (facts,) if isinstance(facts, str) else ()
         raise _bad_facts(op, facts, "must be a sequence of text", [whole] if whole else [])
     facts = tuple(facts)
@@ -193,7 +194,7 @@ def _bad_facts(op: str, facts: Any, why: str, remedies: Sequence[Any] = ()) -> C
         argument="constraints",
         got=facts,
         expected='a sequence of facts about sizes with >=, <= or ==, such as ("h >= 7",)',
-        remedies=[Remedy("constraints", value, f"pass constraints={value}") for value in remedies],
+        remedies=[Remedy.use("constraints", value) for value in remedies],
     )
 
 

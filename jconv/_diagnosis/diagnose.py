@@ -1,32 +1,159 @@
-"""diagnose: what is wrong with a call, from its shapes alone, and what is not."""
+"""Why a call fails, the smallest change that makes it succeed, and what is doubted without need.
+
+Every change that is proposed has been tried: with it the call resolves. The argument that is
+named is that of the cheapest such change.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._check.dtypes import read_dtype
-from jconv._check.resolve import Resolved
+from jconv._check.operations import OPERATIONS
+from jconv._check.resolve import Resolved, resolve
 from jconv._check.settings import entries_of, read_shape
-from jconv._check.sizes import describe, input_sets
+from jconv._check.sizes import describe, describe_one, input_sets
 from jconv._check.spec import read_spec
-from jconv._core.errors import ConvError, Remedy, show
-from jconv._diagnosis.explain import resolve_or_explain
-from jconv._diagnosis.fits import TOLD
+from jconv._check.words import KeywordError, check_words, in_jconvs_words
+from jconv._core.errors import WIDTH, ConvError, Remedy, show
+from jconv._diagnosis.changes import Change
+from jconv._diagnosis.confusions import CONFUSIONS
+from jconv._diagnosis.doubts import looks_like_another_order
+from jconv._diagnosis.reading import ANY, allows, readings
 
-OPS = tuple(ARRAYS)
-SETTINGS = {
-    "stride",
-    "padding",
-    "dilation",
-    "groups",
-    "layout",
-    "padding_mode",
-    "precision",
-    "preferred_element_type",
-}
+REMEDIES = 4  # that an error shows
+TRIED_TWICE = 16  # changes, the cheapest, to which a second one is sought where no single one helps
+MARGIN = 0.8  # in sizes changed: a change that costs more than this beyond the best is not shown
+
+
+def resolve_or_explain(call: Call) -> Resolved:
+    """What a call means, or a ConvError with its remedies tried and ranked."""
+    try:
+        return resolve(call)
+    except ConvError as error:
+        failure = error
+    if failure.argument == "constraints":  # nothing is wrong, a fact about the symbols is missing
+        raise failure
+    raise explain(call, failure)
+
+
+def explain(call: Call, failure: ConvError) -> ConvError:
+    """The error that `failure` becomes once the changes that mend the call are known."""
+    found = list(itertools.islice(_mending(call), 12))
+    if not found:
+        return _unmended(call, failure)
+    best = found[0]
+    kept = [best] + [
+        change
+        for change in found[1:]
+        if change.cost <= best.cost + MARGIN
+        and (best.reinterprets or not change.reinterprets)
+        and not (change.reinterprets and change.cost > best.cost + 0.3)
+    ]
+    return ConvError(
+        " ".join(filter(None, [failure.message, best.note])),
+        argument=best.argument,
+        got=_got(call, best, failure),
+        expected=_expected(call, best, kept, failure),
+        remedies=[change.remedy for change in kept[:REMEDIES]],
+    )
+
+
+def _changes(call: Call) -> list[Change]:
+    """Everything that could be tried, the most believable first."""
+    found = [
+        change
+        for reading in readings(call)
+        for confusion in CONFUSIONS
+        for change in confusion(reading)
+    ]
+    return sorted(found, key=lambda change: change.cost)
+
+
+def _mending(call: Call) -> Iterator[Change]:
+    """The changes with which the call resolves, no two of them to the same effect."""
+    seen: list[tuple[str, Resolved]] = []
+    for change in _changes(call):
+        try:
+            effect = (change.argument, resolve(call.with_argument(change.argument, change.value)))
+        except ConvError:
+            continue
+        if effect not in seen:
+            seen.append(effect)
+            yield change
+
+
+def _unmended(call: Call, failure: ConvError) -> ConvError:
+    """No single change helps: say which two do, if any."""
+    message, remedies = failure.message, []
+    for change in _changes(call)[:TRIED_TWICE]:
+        second = next(_mending(call.with_argument(change.argument, change.value)), None)
+        if second is not None and second.argument != change.argument:
+            remedies = [change.remedy, second.remedy]
+            remedies.sort(key=lambda remedy: remedy.argument != failure.argument)
+            message += " Two changes are needed."
+            break
+    return ConvError(
+        message,
+        argument=failure.argument,
+        got=failure.got,
+        expected=failure.expected,
+        remedies=remedies,
+        together=bool(remedies),
+    )
+
+
+def _got(call: Call, best: Change, failure: ConvError) -> Any:
+    if best.argument not in call.shapes:
+        return getattr(call, best.argument)
+    of = call.shapes if isinstance(best.value, tuple) else call.dtypes
+    return of[best.argument]
+
+
+def _expected(call: Call, best: Change, kept: list[Change], failure: ConvError) -> str:
+    """The whole consistent set of the argument that is named."""
+    slot = call.operation.slots.get(best.argument)
+    if slot is not None and isinstance(best.value, tuple):
+        return _expected_shape(call, best, slot)
+    if best.argument == failure.argument or slot is not None:
+        return failure.expected if best.argument == failure.argument else str(best.value)
+    values = [repr(c.value) for c in kept if c.argument == best.argument and c.value is not None]
+    if not values:
+        return "nothing: its default fits"
+    return " or ".join(values) + ", which fits all the other arguments"
+
+
+def _expected_shape(call: Call, best: Change, slot: str) -> str:
+    for reading in sorted(readings(call), key=lambda r: r.rank + 2 != len(best.value)):
+        if (best.argument, slot) not in reading.shaped():
+            continue
+        rank, sets = reading.rank, reading.sets[slot]
+        if len(best.value) == rank + 2:
+            assert reading.spec is not None
+            sets = reading.spec.layout.caller(slot, sets)
+        elif len(best.value) == rank:
+            sets = sets[:-2] if slot == "w" else sets[1:-1]
+        else:
+            continue
+        entries = [
+            str(size) if choices is ANY or len(choices) > 64 else describe_one(choices)
+            for size, choices in zip(best.value, sets, strict=True)
+        ]
+        if all(allows(choices, size) for size, choices in zip(best.value, sets, strict=True)):
+            inner = ", ".join(entries) + ("," if len(entries) == 1 else "")
+            kind = "the full shape " if best.argument in call.operation.told else "shape "
+            if len(best.value) == rank:
+                kind = "the spatial sizes "
+            return f"{kind}({inner})"
+    return f"shape {best.value}"
+
+
+# diagnose ------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +163,8 @@ class Diagnosis:
     Attributes:
         ok: whether the call is right.
         argument: the argument that is most likely wrong; None when nothing is.
-        remedies: changes that make the call succeed, the most likely first.
+        remedies: changes that make the call succeed, the most likely first; where the text joins
+            them by "and", all of them together.
         text: the finding in words.
     """
 
@@ -49,6 +177,7 @@ class Diagnosis:
         return self.text
 
 
+@in_jconvs_words
 def diagnose(
     *,
     x_shape: Sequence[int] | None = None,
@@ -71,7 +200,7 @@ def diagnose(
         A Diagnosis; print it.
 
     Raises:
-        TypeError: for a setting that the operation does not have.
+        ConvError: for a keyword that the operation does not have; it is a TypeError as well.
 
     Example:
         >>> import jconv
@@ -82,8 +211,11 @@ def diagnose(
     try:
         call = _call(op, {"x": x_shape, "w": w_shape, "g": g_shape}, settings)
         told = {"input_shape": input_shape, "filter_shape": filter_shape}
-        call = call.replace(**{name: told[name] for name in TOLD[op] if name in told})
+        if call.operation.result in told:
+            call = call.replace(**{call.operation.result: told[call.operation.result]})
         resolved = resolve_or_explain(call)
+    except KeywordError:
+        raise
     except ConvError as error:
         return Diagnosis(False, error.argument, tuple(error.remedies), str(error))
     lines = [_summary(call, resolved), *(f"  {note}" for note in _notes(call, resolved))]
@@ -91,25 +223,25 @@ def diagnose(
 
 
 def _call(op: str, shapes: dict[str, Any], settings: dict[str, Any]) -> Call:
-    if op not in OPS:
+    if not isinstance(op, str) or op not in OPERATIONS:
         raise ConvError(
             f"diagnose: `op` names no operation: {show(op)}.",
             argument="op",
             got=op,
-            expected=" or ".join(map(repr, OPS)),
+            expected=" or ".join(map(repr, OPERATIONS)),
         )
-    own = {"output_padding", "output_shape"} if op == "conv_transpose" else {"input_dilation"}
-    unknown = sorted(set(settings) - SETTINGS - own)
-    if unknown:
-        raise TypeError(f"{op} has no argument {unknown[0]!r}")
+    operation = OPERATIONS[op]
+    own = (*(f"{name}_shape" for name in operation.arrays), "op")
+    check_words("diagnose", settings, (*own, *operation.keywords))
     wanted = settings.get("preferred_element_type")
     settings["preferred_element_type"] = read_dtype(op, "preferred_element_type", wanted)
     read = {}
-    for name in ARRAYS[op]:
+    for name in operation.arrays:
         argument = f"{name}_shape"
         if shapes[name] is None:
             raise ConvError(
-                f"diagnose: `{argument}` must be given: {op} takes {' and '.join(ARRAYS[op])}.",
+                f"diagnose: `{argument}` must be given: "
+                f"{op} takes {' and '.join(operation.arrays)}.",
                 argument=argument,
                 got=None,
                 expected=f"the shape of `{name}`",
@@ -117,12 +249,14 @@ def _call(op: str, shapes: dict[str, Any], settings: dict[str, Any]) -> Call:
         given = getattr(shapes[name], "shape", None)
         value = given if entries_of(given) is not None else shapes[name]
         read[name] = read_shape("diagnose", argument, value)
-    return Call(op, read, dict.fromkeys(read, "float32"), **settings)
+    return Call(operation, read, dict.fromkeys(read, "float32"), **settings)
 
 
 def _summary(call: Call, resolved: Resolved) -> str:
     operands = " and ".join(f"{name} {shape}" for name, shape in call.shapes.items())
-    return f"{call.op} of {operands} gives {resolved.out_shape}: nothing is wrong."
+    doubtful = any(True for _ in looks_like_another_order(call))
+    verdict = "it can run, but see below" if doubtful else "nothing is wrong"
+    return f"{call.op} of {operands} gives {resolved.out_shape}: {verdict}."
 
 
 def _notes(call: Call, resolved: Resolved) -> Iterator[str]:
@@ -141,6 +275,8 @@ def _notes(call: Call, resolved: Resolved) -> Iterator[str]:
         elif call.op == "conv" and strided:
             yield f"{rule} with stride {_factor(s)} makes ceil(size / stride) rows: {i} to {o}."
             yield f"It keeps the size at stride 1 alone; here it pads {pads} rows."
+    for doubt in looks_like_another_order(call):
+        yield from textwrap.wrap(doubt, WIDTH - 2)
     if call.op == "conv_input_grad":
         yield f"The result has the size that `input_shape` tells, {i}: a backprop of stride"
         yield f"{_factor(s)} does not grow, it returns to the input of the forward convolution."

@@ -15,11 +15,13 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from jconv._check import settings
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._check.dtypes import read_dtype
+from jconv._check.operations import OPERATIONS
+from jconv._check.words import in_jconvs_words
 from jconv._core.errors import ConvError
 from jconv._core.problem import OUTPUT, Problem, compute_dtype
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops.borders import pad_borders, pad_borders_adjoint
 from jconv._ops.primitives import run_leg
 from jconv._planner.policy import captured
@@ -30,6 +32,7 @@ Layout = str | Sequence[str] | None
 Precision = Any
 
 
+@in_jconvs_words
 def conv(
     x: ArrayLike,
     w: ArrayLike,
@@ -90,6 +93,7 @@ def conv(
     )
 
 
+@in_jconvs_words
 def conv_input_grad(
     g: ArrayLike,
     w: ArrayLike,
@@ -147,6 +151,7 @@ def conv_input_grad(
     )
 
 
+@in_jconvs_words
 def conv_filter_grad(
     x: ArrayLike,
     g: ArrayLike,
@@ -203,6 +208,7 @@ def conv_filter_grad(
     )
 
 
+@in_jconvs_words
 def conv_transpose(
     x: ArrayLike,
     w: ArrayLike,
@@ -267,7 +273,7 @@ def _operate(op: str, arrays: dict[str, Any], **keywords: Any) -> Array:
     problem, layout, borders = resolved.problem, resolved.layout, resolved.borders
     problem = capture(problem, keywords["precision"])
     operands = []
-    for name, slot in ARRAYS[op].items():
+    for name, slot in call.operation.arrays.items():
         array = as_operand(arrays[name])
         operands.append(_permute(array, getattr(layout, slot)))
     out_dtype, out_slot = problem.out_dtype, OUTPUT[problem.leg]
@@ -302,7 +308,7 @@ def make_call(op: str, arrays: dict[str, Any], **keywords: Any) -> Call:
     dtypes = {name: dtype_name(array.dtype) for name, array in arrays.items()}
     wanted = keywords.get("preferred_element_type")
     keywords["preferred_element_type"] = given_dtype(op, "preferred_element_type", wanted)
-    return Call(op, shapes, dtypes, **keywords)
+    return Call(OPERATIONS[op], shapes, dtypes, **keywords)
 
 
 def check_array(op: str, name: str, array: Any) -> None:

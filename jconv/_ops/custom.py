@@ -14,12 +14,14 @@ from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
 from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
 from jconv._check.settings import as_int, entries_of
+from jconv._check.words import in_jconvs_words
 from jconv._core import jax_hooks
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.layout import LayoutError, parse_layout
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops.conv import (
     Ints,
     Layout,
@@ -33,6 +35,7 @@ from jconv._ops.conv import (
 )
 
 
+@in_jconvs_words
 def custom_conv(
     *,
     forward: Callable[..., Any] | None = None,
@@ -158,7 +161,7 @@ def _check_legs(**legs: Any) -> None:
                 argument=name,
                 got=leg,
                 expected="a function, or None for jconv's own leg",
-                remedies=[Remedy(name, None, f"leave {name} out: the leg is jconv's own then")],
+                remedies=[Remedy.omit(name, "the leg is jconv's own")],
             )
 
 
@@ -184,7 +187,7 @@ def _some_call(settings: dict[str, Any], rank: int) -> Call:
         layout = settings["layout"]
         layout = parse_layout(tuple(layout) if isinstance(layout, list) else layout, rank)
         x, w = layout.caller("x", x), layout.caller("w", w)
-    return Call("conv", {"x": x, "w": w}, {"x": "float32", "w": "float32"}, **settings)
+    return Call(OPERATIONS["conv"], {"x": x, "w": w}, {"x": "float32", "w": "float32"}, **settings)
 
 
 def _array(leg: str, value: Any) -> Array:

@@ -17,19 +17,23 @@ from jax.typing import ArrayLike
 from jconv._algorithms._window import resize
 from jconv._check import settings
 from jconv._check.call import Call
+from jconv._check.dtypes import kind_of
 from jconv._check.foreign_errors import same_value, worded
+from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.spec import read_spec
+from jconv._check.words import in_jconvs_words
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Axis, Shape, is_static, span
 from jconv._core.layout import Layout, parse_layout
 from jconv._core.problem import compute_dtype
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops.borders import pad_borders, pad_borders_adjoint
 from jconv._ops.conv import Ints, Padding, make_call
 from jconv._ops.conv import Layout as LayoutLike
 
 
+@in_jconvs_words
 def unfold(
     x: ArrayLike,
     kernel: Ints,
@@ -92,6 +96,7 @@ def unfold(
     return jnp.transpose(patches, order.inverse("y"))
 
 
+@in_jconvs_words
 def fold(
     patches: ArrayLike,
     kernel: Ints,
@@ -192,6 +197,14 @@ def _described(op: str, name: str, array: Any) -> tuple[Shape, str]:
     with worded(op, {name: name}, {name: array}, {}):
         call = make_call("conv", {name: array})
     shape, dtype = call.shapes[name], call.dtypes[name]
+    if kind_of(dtype) == "other":
+        raise ConvError(
+            f"{op}: `{name}` must hold numbers; it is {dtype}.",
+            argument=name,
+            got=dtype,
+            expected="float32, or another dtype of numbers",
+            remedies=[Remedy.convert(name, "float32")],
+        )
     if len(shape) < 3:
         raise ConvError(
             f"{op}: `{name}` has {len(shape)} dimensions: batch, channels and at least one spatial "
@@ -214,12 +227,17 @@ def _resolve(
     names = {name: name for name in (*given, "kernel")}
     values = dict.fromkeys(names, same_value)
     if op == "unfold":
-        call = Call("conv", {"x": shape, "w": ()}, {"x": dtype, "w": dtype}, **keywords)
+        call = Call(OPERATIONS["conv"], {"x": shape, "w": ()}, {"x": dtype, "w": dtype}, **keywords)
     else:
         # Sums of whole numbers are as good as any, though a cotangent has to be a float.
         dtype = "float32" if "int" in dtype else dtype
         names["g"] = "patches"
-        call = Call("conv_input_grad", {"g": shape, "w": ()}, {"g": dtype, "w": dtype}, **keywords)
+        call = Call(
+            OPERATIONS["conv_input_grad"],
+            {"g": shape, "w": ()},
+            {"g": dtype, "w": dtype},
+            **keywords,
+        )
     with worded(op, names, given, values):
         try:
             layout = read_spec(call, rank).layout
@@ -244,6 +262,6 @@ def _split(merged: Any, taps: tuple[int, ...], shape: Shape) -> Any:
             argument="patches",
             got=shape,
             expected=f"a multiple of {count} channels, such as {near}",
-            remedies=[Remedy("kernel", 1, "pass kernel=1")],
+            remedies=[Remedy.use("kernel", 1)],
         )
     return merged // count

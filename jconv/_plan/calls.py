@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from jconv._check.operations import OPERATIONS
 from jconv._core import symbols
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Shape
@@ -62,8 +63,8 @@ class PlanCalls(PlanRecord):
         return self.x_shape if (slot == "x") == forward else self.y_shape
 
     def _forward_keywords(self) -> dict[str, Any]:
-        chosen = ("output_padding", "output_shape")
-        return {name: value for name, value in self.settings if name not in chosen}
+        shared = OPERATIONS["conv"].settings
+        return {name: value for name, value in self.settings if name in shared}
 
     def _check(self, **operands: tuple[Any, Shape]) -> dict[str, int]:
         """The values of the symbols; a ConvError where an array is not what was planned."""

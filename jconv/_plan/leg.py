@@ -55,15 +55,15 @@ def read_platform(op: str, value: Any) -> str:
         return jax_hooks.default_platform()
     if isinstance(value, str) and value in PLATFORMS:
         return value
-    likely = "cuda" if str(value) == "gpu" else None
+    likely = "cuda" if isinstance(value, str) and value.lower() == "gpu" else None
     raise ConvError(
         f"{op}: `platform` has no choice {show(value)}.",
         argument="platform",
         got=value,
         expected=" or ".join(map(repr, PLATFORMS)),
-        remedies=[Remedy("platform", likely, f"pass platform={likely!r}")]
+        remedies=[Remedy.use("platform", likely)]
         if likely
-        else [Remedy("platform", None, "leave platform out: it is the default backend's then")],
+        else [Remedy.omit("platform", "it is the default backend's")],
     )
 
 
@@ -76,7 +76,7 @@ def read_number_dtype(op: str, value: Any) -> str:
             argument="dtype",
             got=value,
             expected="a floating, complex or integer dtype, such as 'float32'",
-            remedies=[Remedy("dtype", None, "leave dtype out: it is 'float32' then")],
+            remedies=[Remedy.omit("dtype", "it is 'float32'")],
         )
     return name
 

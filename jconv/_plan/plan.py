@@ -9,13 +9,16 @@ from typing import Any
 from jax.typing import DTypeLike
 
 from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.settings import as_int, entries_of, read_shape, read_symbols
+from jconv._check.words import check_words, in_jconvs_words
 from jconv._core import symbols
 from jconv._core.geometry import Size, span
 from jconv._core.layout import parse_layout
 from jconv._core.problem import LEGS, Problem
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
+from jconv._diagnosis.doubts import looks_like_another_order
 from jconv._ops.conv import capture, given_dtype
 from jconv._plan.calls import PlanCalls
 from jconv._plan.leg import Leg as Leg
@@ -36,6 +39,7 @@ class Plan(PlanCalls):
         receptive_field: rows of x that one row of y depends on, on each axis.
         settings: the keywords, as they were given.
         platform: the one that algorithms were chosen for.
+        notes: sentences about what is doubtful, such as a filter in another framework's order.
     """
 
     def __str__(self) -> str:
@@ -71,6 +75,7 @@ class Plan(PlanCalls):
         )
 
 
+@in_jconvs_words
 def plan(
     x_shape: Iterable[Any],
     w_shape: Iterable[Any],
@@ -113,6 +118,7 @@ def plan(
     )
 
 
+@in_jconvs_words
 def plan_transpose(
     x_shape: Iterable[Any],
     w_shape: Iterable[Any],
@@ -140,22 +146,6 @@ def plan_transpose(
     )
 
 
-_TAKES = {
-    "conv": {"input_dilation"},
-    "conv_transpose": {"output_padding", "output_shape"},
-}
-_SHARED = {
-    "stride",
-    "padding",
-    "dilation",
-    "groups",
-    "layout",
-    "padding_mode",
-    "precision",
-    "preferred_element_type",
-}
-
-
 def _plan(
     op: str,
     x_shape: Any,
@@ -166,9 +156,8 @@ def _plan(
     constraints: Iterable[str],
     **settings: Any,
 ) -> Plan:
-    unknown = sorted(set(settings) - _SHARED - _TAKES[op])
-    if unknown:
-        raise TypeError(f"{op} takes no keyword {unknown[0]!r}")
+    own = ("x_shape", "w_shape", "dtype", "platform", "constraints")
+    check_words("plan", settings, (*own, *OPERATIONS[op].keywords))
     facts = symbols.read_constraints("plan", constraints)
     shapes = {"x_shape": _listed(x_shape), "w_shape": _listed(w_shape)}
     if settings.get("output_shape") is not None:
@@ -182,14 +171,20 @@ def _plan(
     name = read_number_dtype("plan", dtype)
     platform = read_platform("plan", platform)
     x, w = (read_shape("plan", argument, shapes[argument]) for argument in ("x_shape", "w_shape"))
-    call = Call(op, {"x": x, "w": w}, {"x": name, "w": name}, **settings)
+    call = Call(OPERATIONS[op], {"x": x, "w": w}, {"x": name, "w": name}, **settings)
     resolved = resolve_or_explain(call)
     problem = capture(resolved.problem, settings.get("precision"))
     return _assemble(call, resolved, problem, name, platform, facts)
 
 
 def _listed(shape: Any) -> Any:
-    return tuple(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else shape
+    """A shape as a tuple; what is no sequence of entries is left to the checks."""
+    if isinstance(shape, str):
+        return shape
+    try:
+        return tuple(shape)
+    except Exception:  # such as an array without dimensions
+        return shape
 
 
 def _assemble(
@@ -201,7 +196,7 @@ def _assemble(
     constraints: tuple[str, ...],
 ) -> Plan:
     own_pads = resolved.pads if resolved.borders is None else ((0, 0),) * problem.rank
-    fields = [f for f in dataclasses.fields(call) if f.name in _SHARED | _TAKES[call.op]]
+    fields = [f for f in dataclasses.fields(call) if f.name in call.operation.keywords]
     given = {f.name: _frozen(getattr(call, f.name)) for f in fields}
     if isinstance(given["padding"], str):
         given["padding"] = given["padding"].upper()
@@ -218,6 +213,7 @@ def _assemble(
         constraints=constraints,
         problem=problem,
         layout=resolved.layout,
+        notes=tuple(looks_like_another_order(call)),
         **_consequences(problem, call.op, platform, own_pads),
     )
 

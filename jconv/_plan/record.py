@@ -30,6 +30,7 @@ class PlanRecord:
     problem: Problem
     layout: Layout
     leg_records: tuple[tuple[str, Leg], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def legs(self) -> dict[str, Leg]:
@@ -64,6 +65,7 @@ class PlanRecord:
             "settings": {name: plain(value) for name, value in self.settings},
             "constraints": list(self.constraints),
             "legs": {name: leg.to_dict() for name, leg in self.leg_records},
+            "notes": list(self.notes),
         }
 
     def _key(self) -> str:

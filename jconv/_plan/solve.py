@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from jconv._check import settings
+from jconv._check.words import in_jconvs_words
 from jconv._core import geometry
-from jconv._core.errors import ConvError
+from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import Shape, Size, is_static, max_size, proved, span
+from jconv._plan.solve_axis import Option, options_of
+
+SEARCHED = 256  # the largest kernel and stride that solve tries
+MOST = 50_000  # settings that solve compares, which takes some seconds; more are refused
+Found = TypeVar("Found")
 
 Ints = int | Sequence[int]
 Padding = str | int | Sequence[int | Sequence[int]]
 
 
+@in_jconvs_words
 def input_sizes(
     output: Size | Sequence[Size],
     kernel: Size | Sequence[Size],
@@ -93,6 +100,7 @@ class Solution:
     call: str
 
 
+@in_jconvs_words
 def solve(
     *,
     input: Ints,
@@ -134,7 +142,7 @@ def solve(
         output: the size of the result, likewise; a number beside a sequence holds for every axis.
         kernel, stride, padding, dilation: those of `conv`; None to search.
         transposed: whether the call is a `conv_transpose`.
-        max_kernel, max_stride: ends of the ranges searched.
+        max_kernel, max_stride: ends of the ranges searched, at most 256.
 
     Returns:
         The solutions; none if nothing in the ranges does it.
@@ -161,8 +169,18 @@ def solve(
     if not all(isinstance(rule, str) or is_static(*rule) for rule in pads or ()):
         why = f"{op}: `padding` must be known numbers."
         raise ConvError(why, argument="padding", got=padding, expected="a rule's name, or numbers")
-    (largest,) = settings.read_factors(op, "max_kernel", max_kernel, 1)
-    (fastest,) = settings.read_factors(op, "max_stride", max_stride, 1)
+    largest = _read_end(op, "max_kernel", max_kernel)
+    fastest = _read_end(op, "max_stride", max_stride)
+    for taps in given.get("kernel", ()):
+        _read_end(op, "kernel", taps)
+    if not isinstance(transposed, bool):
+        raise ConvError(
+            f"{op}: `transposed` must be True or False; it is {show(transposed)}.",
+            argument="transposed",
+            got=transposed,
+            expected="True or False",
+            remedies=[Remedy.omit("transposed", "the call is a `conv`")],
+        )
     axes = []
     for a in range(rank):
         # The forward convolution's own direction: a transposed one runs it backwards.
@@ -171,12 +189,12 @@ def solve(
         strides = given["stride"][a : a + 1] if "stride" in given else range(1, fastest + 1)
         d = given["dilation"][a] if "dilation" in given else 1
         rules = None if pads is None else (pads[a],)
-        axes.append(list(_options(i, o, kernels, strides, d, rules)))
+        axes.append(list(_limited(options_of(i, o, kernels, strides, d, rules))))
     free = [n for n, v in (("k", kernel), ("s", stride), ("padding", padding)) if v is None]
     found: dict[Any, Options] = {}
     for count in range(len(free) + 1 if rank > 1 else 1):
         for differing in itertools.combinations(free, count):
-            for options in _combine(axes, free, differing, transposed):
+            for options in _limited(_combine(axes, free, differing, transposed)):
                 _keep_simplest(found, _kind(options), options, transposed)
         if found:
             break
@@ -184,91 +202,14 @@ def solve(
     return [_solution(options, transposed) for options in ranked]
 
 
-# One axis --------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class _Option:
-    """Settings of one axis whose forward convolution takes i rows to o."""
-
-    i: int
-    o: int
-    k: int
-    s: int
-    d: int
-    padding: settings.Padding
-    p0: Size
-    p1: Size
-
-    @property
-    def reading(self) -> tuple[tuple[int, int, int, int] | None, ...]:
-        """Which rows every tap meets: its first and last window within x, first row and step."""
-        taps = []
-        for tap in range(self.k):
-            at = self.d * tap - self.p0  # the row that window 0 shows this tap
-            first, last = max(0, -(at // self.s)), min(self.o - 1, (self.i - 1 - at) // self.s)
-            step = self.s if last > first else 0
-            taps.append((first, last, at + self.s * first, step) if last >= first else None)
-        return tuple(taps)
-
-    @property
-    def unmet(self) -> tuple[int, int]:
-        """Rows of x that no tap meets: those before the last that one does, and those after."""
-        runs: dict[int, list[tuple[int, int]]] = {}
-        for tap in self.reading:
-            if tap is not None:
-                first, last, row, _ = tap
-                start = row // self.s
-                runs.setdefault(row % self.s, []).append((start, start + last - first))
-        met, end = 0, -1
-        for residue, spans in runs.items():
-            reach = -1
-            for start, stop in sorted(spans):
-                met += max(0, stop - max(start, reach + 1) + 1)
-                reach = max(reach, stop)
-            end = max(end, residue + self.s * reach)
-        return end + 1 - met, self.i - 1 - end
-
-    @property
-    def extra(self) -> int:
-        """The output_padding with which the transposed convolution makes i rows."""
-        return self.i - geometry.smallest_size(self.o, self.k, self.padding, s=self.s, d=self.d)
-
-    @property
-    def is_default(self) -> bool:
-        """Whether it makes them without being told."""
-        if isinstance(self.padding, str) and self.padding != "VALID":
-            return self.i == self.s * self.o
-        sizes = geometry.input_sizes(self.o, self.k, self.padding, s=self.s, b=1, d=self.d)
-        return self.i in sizes[:1]
-
-
-Options = tuple[_Option, ...]  # one for each axis
-
-
-def _options(
-    i: int,
-    o: int,
-    kernels: Sequence[int],
-    strides: Sequence[int],
-    d: int,
-    rules: Sequence[settings.Padding] | None,
-) -> Iterator[_Option]:
-    """Every setting of the ranges that takes i rows to o."""
-    for k in kernels:
-        explicit = ((amount, amount) for amount in range(1, span(k, d)))
-        for padding in ("VALID", "SAME", *explicit) if rules is None else rules:
-            for s in strides:
-                made, p0, p1 = geometry.resolve_axis(i, k, padding, s=s, b=1, d=d)
-                if made == o:
-                    yield _Option(i, o, k, s, d, padding, p0, p1)
+Options = tuple[Option, ...]  # one for each axis
 
 
 # All axes --------------------------------------------------------------------------------------
 
 
 def _combine(
-    axes: list[list[_Option]], free: Sequence[str], differing: Sequence[str], transposed: bool
+    axes: list[list[Option]], free: Sequence[str], differing: Sequence[str], transposed: bool
 ) -> Iterator[Options]:
     """One option for each axis, with what is free and does not differ shared by all."""
     groups: list[dict[Any, dict[Any, Options]]] = []
@@ -326,7 +267,7 @@ def _rank_key(options: Options, transposed: bool) -> Any:
     )
 
 
-def _stride_mismatch(option: _Option) -> float:
+def _stride_mismatch(option: Option) -> float:
     """The ratio of s to i/o, or of i/o to s; where the stride does not matter, 1."""
     if option.i == 0 or option.o <= 1:
         return 1.0
@@ -334,7 +275,7 @@ def _stride_mismatch(option: _Option) -> float:
     return max(a, b) / min(a, b)
 
 
-def _kernel_rank(option: _Option, transposed: bool) -> tuple[int, int]:
+def _kernel_rank(option: Option, transposed: bool) -> tuple[int, int]:
     k, s = option.k, option.s
     if option.o == 1:
         usual = [k] if span(k, option.d) == option.i else []
@@ -381,6 +322,32 @@ def _rank(*values: Any) -> int:
     """The number of axes: the length of the first sequence, or 1 where all are numbers."""
     lists = [settings.entries_of(value) for value in values]
     return next((len(entries) for entries in lists if entries), 1)
+
+
+def _read_end(op: str, argument: str, value: Any) -> int:
+    """The end of a range that is searched."""
+    (end,) = settings.read_factors(op, argument, value, 1)
+    if end <= SEARCHED:
+        return end
+    raise ConvError(
+        f"{op}: `{argument}` must be at most {SEARCHED}: settings are compared tap by tap.",
+        argument=argument,
+        got=value,
+        expected=f"a whole number from 1 to {SEARCHED}",
+        remedies=[Remedy.use(argument, SEARCHED)],
+    )
+
+
+def _limited(found: Iterable[Found]) -> Iterator[Found]:
+    for n, one in enumerate(found):
+        if n == MOST:
+            raise ConvError(
+                f"solve: more than {MOST} settings would have to be compared.",
+                argument="max_kernel",
+                expected="narrower ranges: a smaller max_kernel or max_stride, or a given kernel, "
+                "stride or padding",
+            )
+        yield one
 
 
 def _read_sizes(op: str, argument: str, value: Any, rank: int, symbols: bool = True) -> Shape:

@@ -58,13 +58,13 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
         ...     y = jconv.conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))
     """
     names = (*RULES, *BY_NAME)
-    if rule not in names:
+    if not isinstance(rule, str) or rule not in names:
         raise ConvError(
             "policy: there is no such rule.",
             argument="rule",
             got=rule,
             expected=" or ".join(repr(name) for name in names),
-            remedies=[Remedy("rule", "auto", "policy('auto')")],
+            remedies=[Remedy.use("rule", "auto")],
         )
     if workspace is not None and (
         isinstance(workspace, bool) or not isinstance(workspace, int) or workspace < 0
@@ -74,7 +74,7 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
             argument="workspace",
             got=workspace,
             expected="None, or an integer >= 0",
-            remedies=[Remedy("workspace", None, "leave workspace out")],
+            remedies=[Remedy.omit("workspace")],
         )
     value = Policy(rule, workspace)
     with _context(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from types import TracebackType
 from typing import TextIO
@@ -15,14 +16,17 @@ class Progress:
     def __init__(self, total: int, stream: TextIO | None = None):
         self.total, self.done = total, 0
         self.stream = stream or sys.stderr
-        self.watched = self.stream.isatty()
+        self.watched = self.stream is not None and self.stream.isatty()
 
     def show(self, what: str) -> None:
         """Say what is being worked on."""
         if self.watched:
             filled = WIDTH * self.done // max(self.total, 1)
             bar = "#" * filled + "." * (WIDTH - filled)
-            self.stream.write(f"\r\033[K[{bar}] {self.done}/{self.total} {what}"[:98])
+            # A line that wraps cannot be written over.
+            columns = shutil.get_terminal_size().columns
+            line = f"[{bar}] {self.done}/{self.total} {what}"[: columns - 1]
+            self.stream.write(f"\r\033[K{line}")
             self.stream.flush()
 
     def step(self) -> None:

@@ -21,10 +21,15 @@ def read_arrays(op: str, *arrays: Any) -> tuple[Array, ...]:
         if not hasattr(array, "shape") or not hasattr(array, "dtype"):
             raise wrong(op, name, type(array).__name__, "a JAX or NumPy array")
         if len(array.shape) < 2:
-            raise wrong(op, name, tuple(array.shape), "2 dimensions or more")
+            raise wrong(op, name, tuple(array.shape), "an array of 2 dimensions or more")
     first, *others = arrays
     if others and len(others[0].shape) != len(first.shape):
-        raise wrong(op, "rhs", tuple(others[0].shape), f"{len(first.shape)} dimensions, as `lhs`")
+        raise wrong(
+            op,
+            "rhs",
+            tuple(others[0].shape),
+            f"an array of {len(first.shape)} dimensions, as `lhs` is",
+        )
     return tuple(jnp.asarray(array) for array in arrays)
 
 
@@ -95,9 +100,9 @@ def wrong(op: str, argument: str, got: Any, expected: str, why: str = "") -> Con
     counts = {"feature_group_count", "batch_group_count"}
     remedies = []
     if argument in optional:
-        remedies = [Remedy(argument, None, f"leave {argument} out")]
+        remedies = [Remedy.omit(argument)]
     if argument in counts:
-        remedies = [Remedy(argument, 1, f"pass {argument}=1")]
+        remedies = [Remedy.use(argument, 1)]
     return ConvError(
         f"{op}: `{argument}` must be {expected}{why}.",
         argument=argument,

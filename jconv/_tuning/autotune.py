@@ -59,7 +59,7 @@ def autotune(fn: Callable[..., Any], *args: Any, rounds: int = 9) -> TuningTable
             argument="rounds",
             got=rounds,
             expected="an integer >= 1",
-            remedies=[Remedy("rounds", None, "leave rounds out")],
+            remedies=[Remedy.omit("rounds")],
         )
     if not callable(fn):
         raise ConvError(

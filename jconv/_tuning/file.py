@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jconv._support.files import write_whole
+from jconv._support.files import check_plain, write_whole
 
 FORMAT = "jconv tuning tables, 1"
 Read = TypeVar("Read")
@@ -20,6 +20,7 @@ def write_file(
 ) -> None:
     """Put a section into a file, in place of the one that it has for this environment."""
     kept = []
+    check_plain(path)
     if Path(path).exists():
         try:
             kept = [s for s in _sections(path) if not _is_of(s, environment)]
@@ -35,6 +36,7 @@ def read_file(
     read: Callable[[Mapping[str, Any]], tuple[Read, ...]],
 ) -> tuple[Read, ...]:
     """What `read` makes of the section for this environment; nothing, reported, without one."""
+    check_plain(path)
     try:
         sections = _sections(path)
         for section in sections:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from jconv._core.geometry import Axis, is_static
+from jconv._check.dtypes import is_number_dtype
+from jconv._check.settings import LIMIT, PRECISIONS
+from jconv._core.geometry import Axis
 from jconv._core.problem import LEGS, Problem
 from jconv._plan.table import table, wrap
 from jconv._planner.policy import tuning_context
@@ -226,17 +228,32 @@ def _measurements(section: Mapping[str, Any]) -> tuple[Measurement, ...]:
     return tuple(_measurement(entry) for entry in section["measurements"])
 
 
+def _check_measured(problem: Problem) -> None:
+    """ValueError for a problem that cannot have been measured."""
+    pads = [axis.p0 for axis in problem.axes]
+    sizes = [n for axis in problem.axes for n in (axis.i, axis.k, axis.o)]
+    sizes += [problem.n, problem.c, problem.f, *problem.vmapped]
+    factors = [n for axis in problem.axes for n in (axis.s, axis.b, axis.d)] + [problem.groups]
+    for numbers, low in ((pads, -LIMIT), (sizes, 0), (factors, 1)):
+        if not all(type(n) is int and low <= n <= LIMIT for n in numbers):
+            raise ValueError("its sizes are no whole numbers in range")
+    if not problem.axes or problem.leg not in LEGS:
+        raise ValueError("a measured problem is a leg of a convolution")
+    dtypes = (problem.x_dtype, problem.w_dtype, problem.y_dtype)
+    if not all(isinstance(name, str) and is_number_dtype(name) for name in dtypes):
+        raise ValueError("its dtypes hold no numbers")
+    if len(problem.precision) != 2 or not set(problem.precision) <= set(PRECISIONS):
+        raise ValueError("its precisions are none")
+
+
 def _measurement(entry: Mapping[str, Any]) -> Measurement:
     fields = dict(entry["problem"])
     axes = tuple(Axis(**axis) for axis in fields.pop("axes"))
     vmapped, precision = tuple(fields.pop("vmapped")), tuple(fields.pop("precision"))
     problem = Problem(axes=axes, vmapped=vmapped, precision=precision, **fields)
-    numbers = [n for axis in axes for n in dataclasses.astuple(axis)] + [problem.groups]
-    names = (problem.x_dtype, problem.w_dtype, problem.y_dtype, *precision, entry["chosen"])
-    if not (problem.static and is_static(*numbers) and problem.leg in LEGS):
-        raise ValueError("a measured problem is a leg and its sizes")
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError("dtypes, precisions and algorithms are names")
+    _check_measured(problem)
+    if not isinstance(entry["chosen"], str):
+        raise ValueError("an algorithm is a name")
     seconds = {str(name): float(value) for name, value in entry["seconds"].items()}
     if not seconds or not all(0 < value < math.inf for value in seconds.values()):
         raise ValueError("a measurement is a time")

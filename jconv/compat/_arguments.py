@@ -29,12 +29,11 @@ def wrong(
         argument=argument,
         got=tuple(got.shape) if hasattr(got, "shape") else got,
         expected=expected,
-        remedies=[Remedy(name, value, _text(name, value)) for name, value in remedies],
+        remedies=[
+            Remedy.omit(name) if value is None else Remedy.use(name, value)
+            for name, value in remedies
+        ],
     )
-
-
-def _text(name: str, value: Any) -> str:
-    return f"leave {name} out" if value is None else f"pass {name}={value!r}"
 
 
 def read_array(op: str, name: str, value: Any, ranks: Sequence[int]) -> Array:
@@ -42,7 +41,7 @@ def read_array(op: str, name: str, value: Any, ranks: Sequence[int]) -> Array:
         raise wrong(op, name, type(value).__name__, "a JAX or NumPy array")
     array = jnp.asarray(value)
     if array.ndim not in ranks:
-        raise wrong(op, name, array, " or ".join(f"{rank}" for rank in ranks) + " dimensions")
+        raise wrong(op, name, array, f"an array of {' or '.join(map(str, ranks))} dimensions")
     return array
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from jconv.testing._cases import Case
-from jconv.testing._questions import OPERATIONS, SLOTS
+from jconv.testing._questions import OPERATIONS, RECORDS
 from jconv.testing._report import symbols
 from jconv.testing._valid import configurations
 
@@ -60,7 +60,12 @@ def invalid(*, ops: tuple[str, ...] = OPERATIONS) -> st.SearchStrategy[Invalid]:
 @st.composite
 def _broken(draw: st.DrawFn, op: str) -> Invalid:
     case = draw(configurations(input_dilation=op != "conv_transpose", empty=False))
-    names = [name for name in FAULTS if name not in _FOREIGN.get(op, ())]
+    record = RECORDS[op]
+    names = [
+        name
+        for name in FAULTS
+        if name in record.keywords or (name, record.arrays.get(name)) in _FAULTY_SLOTS
+    ]
     argument, done, change = draw(
         st.sampled_from([(n, *fault) for n in names for fault in FAULTS[n]])
     )
@@ -69,24 +74,15 @@ def _broken(draw: st.DrawFn, op: str) -> Invalid:
     return Invalid(op, shapes, kwargs, blamable[0] or argument, done, tuple(filter(None, blamable)))
 
 
-# Keywords that an operation does not have.
-_FOREIGN = {
-    "conv": ("input_shape", "filter_shape", "output_padding", "output_shape", "g"),
-    "conv_input_grad": ("filter_shape", "output_padding", "output_shape", "x"),
-    "conv_filter_grad": ("input_shape", "output_padding", "output_shape", "w"),
-    "conv_transpose": ("input_shape", "filter_shape", "input_dilation", "g", "x"),
-}
+# The slot that a fault of an array is about: conv_transpose has a y that it calls x.
+_FAULTY_SLOTS = (("x", "x"), ("w", "w"), ("g", "y"))
 
 
 def _valid_call(op: str, case: Case) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
     all_shapes = {"x": case.x_shape, "w": case.w_shape, "y": case.y_shape}
     shapes = {name: all_shapes[slot] for slot, name in symbols(op).items()}
     kwargs = case.transpose_kwargs if op == "conv_transpose" else dict(case.kwargs)
-    told = {"x": "input_shape", "w": "filter_shape"}.get(SLOTS[op][0])
-    if op == "conv_transpose":
-        told = "output_shape"
-    if told:
-        kwargs[told] = all_shapes[SLOTS[op][0]]
+    kwargs.update({name: all_shapes[slot] for name, slot in RECORDS[op].told.items()})
     return shapes, kwargs
 
 

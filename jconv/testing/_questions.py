@@ -17,6 +17,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jconv._check.operations import OPERATIONS as RECORDS
+from jconv._core.problem import OUTPUT
 from jconv.testing import _reference as reference
 from jconv.testing._cases import Case
 from jconv.testing._ways import WAYS
@@ -24,11 +26,8 @@ from jconv.testing._ways import WAYS
 Array = reference.Array
 Operands = Mapping[str, Array]  # by slot: "x", "w", "y"
 
-SLOTS: dict[str, tuple[str, tuple[str, str]]] = {
-    "conv": ("y", ("x", "w")),
-    "conv_input_grad": ("x", ("y", "w")),
-    "conv_filter_grad": ("w", ("x", "y")),
-    "conv_transpose": ("x", ("y", "w")),
+SLOTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    op.name: (OUTPUT[op.leg], tuple(op.arrays.values())) for op in RECORDS.values()
 }
 """For each operation the slot of its result and those of its operands."""
 OPERATIONS = tuple(SLOTS)

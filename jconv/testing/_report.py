@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from jconv.testing._cases import Case
-from jconv.testing._questions import SLOTS, SYMBOLS
+from jconv.testing._questions import RECORDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +135,7 @@ class Report:
 
 def symbols(operation: str) -> dict[str, str]:
     """What an operation calls its operands, by slot."""
-    first, second = SLOTS[operation][1]
-    return {
-        first: "x" if operation == "conv_transpose" else SYMBOLS[first],
-        second: SYMBOLS[second],
-    }
+    return {slot: name for name, slot in RECORDS[operation].arrays.items()}
 
 
 def call_text(operation: str, case: Case, keywords: dict[str, Any], way: str) -> str:

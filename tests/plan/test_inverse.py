@@ -15,7 +15,7 @@ from jax import export
 
 import jconv
 from jconv._core import geometry as _geometry
-from jconv._plan import solve as _inverse
+from jconv._plan import solve_axis as _inverse_axis
 from jconv._plan.solve import Solution, input_sizes, solve
 
 NAMED = ("VALID", "SAME", "SAME_LOWER", "CAUSAL")
@@ -313,8 +313,8 @@ def test_a_wrong_solve_is_noticed(mutant):
 def test_another_notion_of_variants_is_noticed(monkeypatch, finer):
     """What the taps read decides, not the numbers as written and not the kernel alone."""
     reading = (lambda option: (option.s, option.p0, option.p1)) if finer else lambda option: ()
-    monkeypatch.setattr(_inverse._Option, "reading", property(reading))
-    monkeypatch.setattr(_inverse._Option, "unmet", (0, 0))  # ranks by what the taps read
+    monkeypatch.setattr(_inverse_axis.Option, "reading", property(reading))
+    monkeypatch.setattr(_inverse_axis.Option, "unmet", (0, 0))  # ranks by what the taps read
     assert faults(solve, 4, 1)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from jconv._check.resolve import resolve
 from jconv._core.errors import ConvError
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 
 PATH = pathlib.Path(__file__).parents[2] / "benchmarks" / "fault_injection.py"
 

@@ -110,6 +110,22 @@ def corruptions(text):
         ("problem", {**problem, "unheard_of": 1}),
         ("problem", {**problem, "x_dtype": 4}),
         ("problem", {"n": 1}),
+        ("problem", {**problem, "n": -1}),
+        ("problem", {**problem, "c": 1e30}),
+        ("problem", {**problem, "f": True}),
+        ("problem", {**problem, "n": 2**40}),
+        ("problem", {**problem, "groups": 0}),
+        ("problem", {**problem, "vmapped": [-1]}),
+        ("problem", {**problem, "axes": []}),
+        ("problem", {**problem, "axes": [{**problem["axes"][0], "i": -1}]}),
+        ("problem", {**problem, "axes": [{**problem["axes"][0], "o": 1e30}]}),
+        ("problem", {**problem, "axes": [{**problem["axes"][0], "s": True}]}),
+        ("problem", {**problem, "axes": [{**problem["axes"][0], "d": 0}]}),
+        ("problem", {**problem, "w_dtype": "float33"}),
+        ("problem", {**problem, "y_dtype": "object"}),
+        ("problem", {**problem, "y_dtype": "bool"}),
+        ("problem", {**problem, "precision": ["EXACT", "DEFAULT"]}),
+        ("problem", {**problem, "precision": ["DEFAULT"]}),
     ]
     for number, (name, change) in enumerate(changes):
         broken = json.loads(text)

@@ -1,6 +1,6 @@
-"""What a malformed setting was probably meant to be: readings, the likeliest first.
+"""What a malformed setting was probably meant to be: remedies, the likeliest first.
 
-Nothing here knows the shapes; the diagnosis tries each reading and keeps those that fit.
+Nothing here knows the shapes; the diagnosis tries each remedy and keeps those that fit.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 
 from jconv._check import settings
 from jconv._check.settings import LIMIT, entries_of, read_pair
-from jconv._core.errors import show
+from jconv._core.errors import Remedy
 from jconv._core.layout import parse_layout
 
-Reading = tuple[Any, str]
+DEEPEST = 3  # lists within lists that are looked into: a list may contain itself
 
 
-def number_in(value: Any) -> int | None:
+def number_in(value: Any, depth: int = 0) -> int | None:
     """The whole number that a float, a numeral, a bool or a one-element sequence stands for."""
     exact = settings.as_int(value)
     if exact is not None:
         return exact
     entries = entries_of(value)
     if entries is not None:
-        return number_in(entries[0]) if len(entries) == 1 else None
+        return number_in(entries[0], depth + 1) if len(entries) == 1 and depth < DEEPEST else None
     try:
         number = float(value)
     except Exception:
@@ -37,27 +37,27 @@ def _positive(value: Any) -> int | None:
     return None if number is None else min(max(abs(number), 1), LIMIT)
 
 
-def factor_readings(argument: str, value: Any, rank: int, first: bool = False) -> Iterator[Reading]:
+def factor_remedies(argument: str, value: Any, rank: int, first: bool = False) -> Iterator[Remedy]:
     """stride, dilation and input_dilation."""
     entries = _flat(value)
     if entries is None or not entries:
         number = _positive(value)
         if number is not None:
-            yield number, f"pass {argument}={number}"
+            yield Remedy.use(argument, number)
     else:
         numbers = [_positive(v) for v in entries]
         known = [n for n in numbers if n is not None]
         spatial = list(_spatial_part(numbers, rank, 1, first))
         for kept in spatial:
-            yield kept, f"give the spatial axes alone: {argument}={kept}"
+            yield Remedy(argument, kept, f"give the spatial axes alone: {argument}={kept}")
         if len(known) == 1:
-            yield known[0], f"pass {argument}={known[0]}"
+            yield Remedy.use(argument, known[0])
         elif known and not spatial:
             filled = [known[0] if n is None else n for n in numbers][:rank]
             filled += [filled[-1]] * (rank - len(filled))
             fixed = tuple(filled)
-            yield fixed, f"pass {argument}={fixed}, one entry for each spatial axis"
-    yield None, f"leave {argument} out: it is 1 then"
+            yield Remedy.use(argument, fixed, "one entry for each spatial axis")
+    yield Remedy.omit(argument, "it is 1")
 
 
 def _flat(value: Any) -> list[Any] | None:
@@ -84,11 +84,11 @@ def _spatial_part(
             yield tuple(spatial)
 
 
-def groups_readings(value: Any) -> Iterator[Reading]:
+def groups_remedies(value: Any) -> Iterator[Remedy]:
     number = _positive(value)
     if number is not None:
-        yield number, f"pass groups={number}"
-    yield None, "leave groups out: it is 1 then"
+        yield Remedy.use("groups", number)
+    yield Remedy.omit("groups", "it is 1")
 
 
 PADDING_NAMES = {
@@ -101,31 +101,35 @@ PADDING_NAMES = {
 }
 
 
-def padding_readings(value: Any, rank: int, first: bool = False) -> Iterator[Reading]:
+def padding_remedies(
+    value: Any, rank: int, first: bool = False, depth: int = 0
+) -> Iterator[Remedy]:
     if isinstance(value, str):
         name = value.strip().upper().replace("-", "_").replace(" ", "_")
         name = PADDING_NAMES.get(name, name)
         number = number_in(value)
         if number is not None:
-            yield number, f"pass padding={number}"
+            yield Remedy.use("padding", number)
         else:
             likely = sorted(settings.STRING_PADDINGS, key=lambda known: _likeness(name, known))
             for known in reversed(likely):
-                yield known, f"pass padding={known!r}"
+                yield Remedy.use("padding", known)
         return
     entries = entries_of(value)
     if entries is None:
         number = number_in(value)
         if number is not None and abs(number) <= LIMIT:
-            yield number, f"pass padding={number}"
+            yield Remedy.use("padding", number)
     else:
         pairs = [_lenient_pair(entry) for entry in entries]
         for kept in _paddings(pairs, [number_in(v) for v in entries], rank, first):
             simple = tuple(low if low == high else (low, high) for low, high in kept)
-            yield simple, f"give one entry for each spatial axis: padding={simple}"
-        if len(entries) == 1:
-            yield from padding_readings(entries[0], rank, first)
-    yield None, "leave padding out: it is 'SAME' then"
+            yield Remedy(
+                "padding", simple, f"give one entry for each spatial axis: padding={simple}"
+            )
+        if len(entries) == 1 and depth < DEEPEST:
+            yield from padding_remedies(entries[0], rank, first, depth + 1)
+    yield Remedy.omit("padding", "it is 'SAME'")
 
 
 def _lenient_pair(entry: Any) -> tuple[int, int] | None:
@@ -177,23 +181,23 @@ MODE_NAMES = {
 }
 
 
-def mode_readings(value: Any) -> Iterator[Reading]:
+def mode_remedies(value: Any) -> Iterator[Remedy]:
     if isinstance(value, str):
         name = value.strip().lower()
         name = MODE_NAMES.get(name, name)
         best = max(settings.MODES, key=lambda known: _likeness(name, known))
-        yield best, f"pass padding_mode={best!r}"
-    yield None, "leave padding_mode out: it is 'zeros' then"
+        yield Remedy.use("padding_mode", best)
+    yield Remedy.omit("padding_mode", "it is 'zeros'")
 
 
-def precision_readings(value: Any) -> Iterator[Reading]:
+def precision_remedies(value: Any) -> Iterator[Remedy]:
     name = value.strip().upper() if isinstance(value, str) else None
     if name in settings.PRECISIONS:
-        yield name.lower(), f"pass precision={name.lower()!r}"
-    yield None, "leave precision out"
+        yield Remedy.use("precision", name.lower())
+    yield Remedy.omit("precision")
 
 
-def layout_readings(value: Any, rank: int) -> Iterator[Reading]:
+def layout_remedies(value: Any, rank: int) -> Iterator[Remedy]:
     last = parse_layout(None, rank).names[0]
     first = "NC" + last[1:-1]
     text = value.strip().upper() if isinstance(value, str) else ""
@@ -210,6 +214,6 @@ def layout_readings(value: Any, rank: int) -> Iterator[Reading]:
         guesses = [text, *guesses]
     for guess in dict.fromkeys(guesses):
         if guess == last:
-            yield None, f"leave layout out: it is {last!r} then"
+            yield Remedy.omit("layout", f"it is {last!r}")
         else:
-            yield guess, f"pass layout={show(guess)}"
+            yield Remedy.use("layout", guess)
