@@ -6,11 +6,12 @@ import dataclasses
 from typing import Any
 
 from jconv import _jax
+from jconv._algorithms import Algorithm
 from jconv._check.dtypes import kind_of
 from jconv._errors import ConvError, Remedy, show
 from jconv._geometry import Size, product
 from jconv._ops import given_dtype
-from jconv._planner import choose
+from jconv._planner import at_once, choose
 from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
 
 
@@ -89,9 +90,17 @@ def plan_leg(problem: Problem, platform: str) -> Leg:
         algorithm=choice.algorithm.name,
         flops=2 * problem.multiplications,
         bytes=moved,
-        workspace_bytes=choice.algorithm.workspace(problem, platform),
+        workspace_bytes=_workspace(choice.algorithm, problem, platform),
         rejections=tuple(choice.rejected.items()),
     )
+
+
+def _workspace(algorithm: Algorithm, problem: Problem, platform: str) -> Size:
+    one = at_once(problem, platform)
+    held = algorithm.workspace(one, platform)
+    if one.n is problem.n or problem.vmapped:
+        return held
+    return held + product(problem.out_shape) * itemsize(problem.wide_dtype)  # examples, to join
 
 
 def plain(value: Any) -> Any:

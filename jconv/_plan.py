@@ -20,6 +20,7 @@ from jconv._leg import plain, plan_leg, read_number_dtype, read_platform
 from jconv._ops import capture, given_dtype
 from jconv._picture.picture import plan_html, plan_svg
 from jconv._plan_calls import PlanCalls
+from jconv._planner import promise
 from jconv._problem import LEGS, Problem
 from jconv._table import plan_table
 
@@ -71,6 +72,11 @@ class Plan(PlanCalls):
 
     # --- as a value ---------------------------------------------------------------------
 
+    @property
+    def promise(self) -> str:
+        """What the policy in force promises of each number in a result."""
+        return promise(self.problem, self.platform)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything in the plan, in types that JSON knows; symbolic sizes as text."""
         fields = ("op", "x_shape", "w_shape", "y_shape", "padding", "remainder", "effective_kernel")
@@ -83,6 +89,8 @@ class Plan(PlanCalls):
             "platform": self.platform,
             "settings": {name: plain(value) for name, value in self.settings},
             "constraints": list(self.constraints),
+            "policy": self.problem.policy,
+            "promise": self.promise,
             "legs": {name: leg.to_dict() for name, leg in self.leg_records},
         }
 

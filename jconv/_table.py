@@ -72,6 +72,7 @@ def plan_table(plan: Plan) -> str:
     for name, leg in plan.leg_records:
         for algorithm, reason in leg.rejections:
             lines += wrap(f"{name}: not {algorithm}: {reason}")
+    lines += wrap(f"policy {plan.problem.policy!r}: {plan.promise}")
     return "\n".join(lines)
 
 

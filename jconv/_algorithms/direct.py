@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import _cost
-from jconv._algorithms._record import Algorithm, Planner
+from jconv._algorithms._record import Algorithm, Planner, always_local
 from jconv._algorithms._window import swap_traps, window_sum
 from jconv._geometry import Axis, Size, product
 from jconv._jax import kept_apart
@@ -185,4 +185,5 @@ DIRECT = Algorithm(
     cost=_cost_of,
     workspace=_workspace,
     run=_run,
+    local=always_local,
 )

@@ -8,6 +8,9 @@ rows are kept::
     filter_grad   x * reversed g    row d*k - p0 + O - 1
 
 with w dilated to K rows and O rows of g. The spectra are padded to where nothing wraps around.
+
+Every output is a combination of all products of its image, so a NaN reaches the whole result of an
+image, and small outputs have the rounding of the largest.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from jconv._algorithms._arrange import (
     precision,
     widen,
 )
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
 from jconv._algorithms._rows import gather, passes
 from jconv._algorithms._scatter import parts, scatter
 from jconv._geometry import product
@@ -200,5 +200,6 @@ GEMM = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
+    local=always_local,
     margin=_margin,
 )

@@ -21,7 +21,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
 from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of
 from jconv._algorithms._window import resize
 from jconv._geometry import Axis
@@ -371,4 +371,5 @@ TAPS = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
+    local=always_local,
 )
