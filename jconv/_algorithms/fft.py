@@ -113,8 +113,8 @@ def _windows(problem: Problem, a: jax.Array, w: jax.Array) -> jax.Array:
 def _of_groups(problem: Problem, spectrum: jax.Array, w: jax.Array) -> jax.Array:
     """One input channel a group: nothing to contract but the outputs of each."""
     if problem.leg == "conv":
-        return jnp.repeat(spectrum, problem.f, axis=-1) * w
-    products = spectrum * w
+        return jnp.repeat(spectrum, problem.f, axis=-1) * w[None]
+    products = spectrum * w[None]
     return products.reshape(*products.shape[:-1], problem.groups, problem.f).sum(-1)
 
 

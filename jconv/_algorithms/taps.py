@@ -163,7 +163,7 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
             met.append(np.outer(lies_inside(read), reached))
         rows = lax.expand_dims(rows, range(2, 2 * len(axes) + 1, 2))
         tap = w[tuple(index for q, _ in terms for index in (q, slice(None)))]
-        products.append(only(met, rows * tap.reshape(*shape, channels), pairs))
+        products.append(only(met, rows * tap.reshape(1, *shape, channels), pairs))
     sizes = [count * b for count, b in zip(counts, dilations, strict=True)]
     none = jnp.zeros((n, *sizes, channels), x.dtype)
     total = sum(products[1:], products[0]) if products else none

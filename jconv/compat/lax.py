@@ -236,10 +236,14 @@ def conv_general_dilated_patches(
     b = read_factors(op, "lhs_dilation", lhs_dilation, rank)
     i = [lhs.shape[a] for a in numbers.lhs_spec[2:]]
     axes = "".join(letter for letter in rhs_spec if letter not in "IO")
+    if rank == 0:  # one window of no axes at every place: the array itself
+        patches = jnp.transpose(lhs, [lhs_spec.index(letter) for letter in out_spec])
+        return patches.astype(preferred_element_type or lhs.dtype)
+    is_bool = lhs.dtype == bool
     names = {**_NAMES, "kernel": "filter_shape"}
     with worded(op, names, {"lhs": lhs, "padding": padding}, {"x": same_value}):
         patches = unfold(
-            lhs,
+            lhs.astype(jnp.int8) if is_bool else lhs,
             taps,
             stride=s,
             padding=read_pads(op, padding, i, taps, s, b, d),
@@ -247,7 +251,7 @@ def conv_general_dilated_patches(
             input_dilation=b,
             layout=(lhs_spec, f"OI{axes}", out_spec),
         )
-    return patches if preferred_element_type is None else patches.astype(preferred_element_type)
+    return patches.astype(preferred_element_type or lhs.dtype)
 
 
 def conv_dimension_numbers(
@@ -283,6 +287,11 @@ def _convolution(
 ) -> Array:
     given = {**locals()}
     lhs, rhs = read_arrays(op, lhs, rhs)
+    if lhs.dtype == rhs.dtype == bool:  # "or" over "and": whether a sum of products is not 0
+        wanted = jnp.dtype(preferred_element_type or bool)
+        wide = jnp.int32 if wanted.kind == "b" else wanted
+        given.update(lhs=lhs.astype(wide), rhs=rhs.astype(wide), preferred_element_type=None)
+        return _convolution(**given).astype(wanted)
     numbers = read_numbers(op, lhs, rhs, dimension_numbers)
     rank = lhs.ndim - 2
     s = read_factors(op, "window_strides", window_strides, rank)
@@ -313,4 +322,7 @@ def _convolution(
         y = convolve(lhs, rhs, specs, window, **how)
     if rank == 0:
         y = y[..., 0]
-    return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+    mesh = getattr(out_sharding, "mesh", None)
+    if out_sharding is None or (mesh is not None and mesh.empty):  # which shards nothing
+        return y
+    return jax.sharding.reshard(y, out_sharding)
