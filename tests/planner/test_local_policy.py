@@ -15,8 +15,8 @@ import pytest
 import jconv
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._algorithms._record import always_local
-from jconv._planner import Planner, choose
-from jconv._problem import LEGS, ONE_WINDOW, OPERANDS, Leg, Problem
+from jconv._core.problem import LEGS, ONE_WINDOW, OPERANDS, Leg, Problem
+from jconv._planner.choose import Planner, choose
 from jconv.testing import CASES
 
 # x's shape, w's shape, settings. Between them they take every algorithm that can be local, and
