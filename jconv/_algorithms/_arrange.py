@@ -127,6 +127,19 @@ def in_chunks(
     return joined
 
 
+def one_by_one(fn: Callable[[jax.Array], jax.Array], a: jax.Array) -> jax.Array:
+    """fn of each example of a batch by itself: one computation, whatever their number.
+
+    A few are calls side by side, whose kernels share out their work among threads. More are a
+    loop, which takes no longer to compile.
+    """
+    call = kept_apart(jax.jit(fn))
+    n = a.shape[0]
+    if isinstance(n, int) and n <= CALLS:
+        return lax.concatenate([call(lax.slice_in_dim(a, at, at + 1)) for at in range(n)], 0)
+    return lax.map(lambda example: call(example[None])[0], a)
+
+
 def chunk(n: int, image: int, limit: int = TEMPORARIES) -> int:
     """Images to a chunk, of so many bytes of temporaries each: all chunks alike if that can be."""
     fewest = min(max(-(-n * image // limit), 1), CALLS, max(n, 1))

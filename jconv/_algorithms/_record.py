@@ -44,6 +44,12 @@ class Algorithm:
             any dtype that holds it: the caller rounds it once.
         margin: how many times as long as predicted it may take, for all that is known: a choice
             counts on that. 1 where it is direct's own work with less around it.
+        local: None where an output is a sum of its own window's products alone, so that a NaN
+            anywhere else never reaches it; or the reason why not. The policy "local" admits no
+            others. A window is what the index equation gives an output, padding's zeros and the
+            holes of an input dilation included; no product with a zero that is not in the
+            definition's operands may be added, not even in a sum that is dropped again if it is
+            dropped by a product. A choice of formulation or of blocks may depend on the problem.
     """
 
     name: str
@@ -54,6 +60,12 @@ class Algorithm:
     workspace: Callable[[Problem, str], Size]
     run: Callable[[Problem, Planner, jax.Array, jax.Array], jax.Array]
     margin: Callable[[Problem], float] = lambda problem: MARGIN
+    local: Callable[[Problem], str | None] = lambda problem: "mixes the windows of several outputs"
+
+
+def always_local(problem: Problem) -> str | None:
+    """The `local` of an algorithm that sums up the window's own products whatever the problem."""
+    return None
 
 
 def static_on_cpu(problem: Problem, platform: str) -> str | None:

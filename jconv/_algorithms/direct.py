@@ -16,7 +16,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import groups_to_vmapped, vmapped_to_groups
-from jconv._algorithms._record import Algorithm, Planner
+from jconv._algorithms._record import Algorithm, Planner, always_local
 from jconv._algorithms._window import swap_traps, window_sum
 from jconv._core.geometry import Axis, Size, product
 from jconv._core.jax_hooks import kept_apart
@@ -181,4 +181,5 @@ DIRECT = Algorithm(
     cost=_cost_of,
     workspace=_workspace,
     run=_run,
+    local=always_local,
 )

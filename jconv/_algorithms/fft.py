@@ -8,6 +8,9 @@ rows are kept::
     filter_grad   x * reversed g    row d*k - p0 + O - 1
 
 with w dilated to K rows and O rows of g. The spectra are padded to where nothing wraps around.
+
+Every output is a combination of all products of its image, so a NaN reaches the whole result of an
+image, and small outputs have the rounding of the largest.
 """
 
 from __future__ import annotations
@@ -106,8 +109,8 @@ def _windows(problem: Problem, a: jax.Array, w: jax.Array) -> jax.Array:
 def _of_groups(problem: Problem, spectrum: jax.Array, w: jax.Array) -> jax.Array:
     """One input channel a group: nothing to contract but the outputs of each."""
     if problem.leg == "conv":
-        return jnp.repeat(spectrum, problem.f, axis=-1) * w
-    products = spectrum * w
+        return jnp.repeat(spectrum, problem.f, axis=-1) * w[None]
+    products = spectrum * w[None]
     return products.reshape(*products.shape[:-1], problem.groups, problem.f).sum(-1)
 
 

@@ -20,7 +20,7 @@ from jconv._algorithms._arrange import (
     precision,
     widen,
 )
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
 from jconv._algorithms._rows import gather, passes, too_many_places
 from jconv._algorithms._scatter import loops, scatter
 from jconv._core.geometry import product
@@ -212,5 +212,6 @@ GEMM = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
+    local=always_local,
     margin=_margin,
 )

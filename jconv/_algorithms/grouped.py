@@ -16,9 +16,9 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
 from jconv._core.jax_hooks import kept_apart
-from jconv._core.problem import OPERANDS, Problem, itemsize
+from jconv._core.problem import ONE_WINDOW, OPERANDS, Problem, itemsize
 
 CHANNELS = 16  # that a block should have, on its narrower side
 BLOCKS = 64  # more would take long to compile
@@ -28,7 +28,7 @@ UNROLLED = 4  # so would more than these by algorithms of many kernels, all of t
 
 def blocks_of(problem: Problem) -> int:
     """How many blocks the groups are merged into."""
-    if problem.policy == "exact" or "HIGHEST" in problem.precision:
+    if problem.policy in ("exact", ONE_WINDOW) or "HIGHEST" in problem.precision:
         return problem.groups
     groups, narrow = problem.groups, min(problem.c, problem.f)
     most = min(BLOCKS, groups * narrow // CHANNELS, groups)
@@ -115,4 +115,5 @@ GROUPED = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
+    local=always_local,
 )

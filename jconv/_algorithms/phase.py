@@ -20,7 +20,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import chunk, in_chunks, interleave, part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
 
@@ -142,4 +142,5 @@ PHASE = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
+    local=always_local,
 )

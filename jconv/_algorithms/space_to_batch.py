@@ -122,6 +122,12 @@ def workspace(problem: Problem, platform: str) -> int:
     return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
 
 
+def local(problem: Problem) -> str | None:
+    if problem.leg == "filter_grad" and any(axis.o % axis.d for axis in problem.axes):
+        return "adds rows of zeros to g here, which would meet rows of x that no window reads"
+    return None
+
+
 SPACE_TO_BATCH = Algorithm(
     name="space_to_batch",
     exact=True,
@@ -130,4 +136,5 @@ SPACE_TO_BATCH = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
+    local=local,
 )

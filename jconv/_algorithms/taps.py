@@ -21,7 +21,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
 from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of, too_many_places
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
@@ -166,7 +166,7 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
             met.append(np.outer(lies_inside(read), reached))
         rows = lax.expand_dims(rows, range(2, 2 * len(axes) + 1, 2))
         tap = w[tuple(index for q, _ in terms for index in (q, slice(None)))]
-        products.append(only(met, rows * tap.reshape(*shape, channels), pairs))
+        products.append(only(met, rows * tap.reshape(1, *shape, channels), pairs))
     sizes = [count * b for count, b in zip(counts, dilations, strict=True)]
     none = jnp.zeros((n, *sizes, channels), x.dtype)
     total = sum(products[1:], products[0]) if products else none
@@ -395,4 +395,5 @@ TAPS = Algorithm(
     cost=cost,
     workspace=workspace,
     run=run,
+    local=always_local,
 )

@@ -3,6 +3,10 @@
 Both operands of a tile are transformed, one product over the channels is made at each point, and
 the results are transformed back (`_tiles` derives the transforms, `_transforms` makes them).
 
+The outputs of a tile are combinations of the same products, so the rounding of one depends on what
+the others read, and a NaN in a tile reaches all of its outputs. With tiles of two outputs a window
+of zeros still gives exactly zero, with those of four it does not.
+
 The points of all axes but the last are lines, and every line goes through the same transforms
 along that one: these are kept apart as computations of their own, compiled once for all lines.
 Filters, and what becomes of a line, are transformed by products of matrices instead.

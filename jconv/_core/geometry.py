@@ -12,6 +12,7 @@ written so that both go through it, and no JAX is imported here.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -101,6 +102,17 @@ class Axis:
     def empty(self) -> bool:
         """Whether no (i, o, k) solves the equation because a range is empty."""
         return any(same(size, 0) for size in (self.i, self.k, self.o))
+
+    @property
+    def products(self) -> int:
+        """Pairs (o, k) that meet a row of x: neither padding nor a hole between rows."""
+        found = 0
+        for c, k in itertools.product(range(min(self.b, self.o)), range(self.k)):
+            row, hole = divmod(self.s * c + self.d * k - self.p0, self.b)
+            if hole == 0:  # the outputs c, c + b, ... read the rows row, row + s, ...
+                last = min((self.o - 1 - c) // self.b, (self.i - 1 - row) // self.s)
+                found += max(0, last - max(0, -(row // self.s)) + 1)
+        return found
 
     def input_grad(self) -> Axis:
         """The axis of the convolution of g with the flipped filter that gives x'.

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +34,46 @@ def _interpreter_hooks() -> SimpleNamespace | None:
 
 
 HOOKS = _interpreter_hooks()
+
+
+def give_jet_rule(primitive: Any) -> None:
+    """Make a bilinear primitive known to jax.experimental.jet: the product of two power series."""
+    try:
+        from jax.experimental.jet import jet_rules
+    except ImportError:
+        return
+
+    def rule(primals: Any, series: Any, **params: Any) -> tuple[Any, list[Any]]:
+        first, second = ([primal, *terms] for primal, terms in zip(primals, series, strict=True))
+        terms = [
+            functools.reduce(
+                operator.add,
+                (primitive.bind(first[j], second[k - j], **params) for j in range(k + 1)),
+            )
+            for k in range(len(first))
+        ]
+        return terms[0], terms[1:]
+
+    jet_rules[primitive] = rule
+
+
+def give_roofline_rules(primitives: dict[str, Any], operations: Callable[[Any], int]) -> None:
+    """Make primitives count in jax.experimental.roofline, once it is imported.
+
+    Importing it takes as long as a fourth of jconv itself, so that is left to who uses it. What was
+    traced and kept by jit before that import is still counted as nothing.
+    """
+    roofline = sys.modules.get("jax.experimental.roofline")
+    if roofline is None or not primitives or getattr(roofline, "_counts_jconv", False):
+        return
+    roofline._counts_jconv = True  # pyright: ignore[reportAttributeAccessIssue]
+
+    def rule(context: Any, *_: Any, problem: Any, **__: Any) -> Any:
+        moved = sum(a.size * a.dtype.itemsize for a in (*context.avals_in, *context.avals_out))
+        return roofline.RooflineResult(unfused_flops=operations(problem), unfused_hbm_bytes=moved)
+
+    for primitive in primitives.values():
+        roofline.register_roofline(primitive)(rule)
 
 
 def _jaxpr_hooks() -> SimpleNamespace | None:

@@ -26,6 +26,8 @@ OPERANDS: dict[Leg, tuple[Slot, Slot]] = {
 OUTPUT: dict[Leg, Slot] = {"conv": "y", "input_grad": "x", "filter_grad": "w"}
 LEG_OF: dict[Slot, Leg] = {"y": "conv", "x": "input_grad", "w": "filter_grad"}
 
+ONE_WINDOW = "window"  # the policy of a problem that the policy "local" has cut to one example
+
 
 @functools.lru_cache(maxsize=256)
 def compute_dtype(*dtypes: str) -> str:

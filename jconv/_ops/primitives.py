@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from jconv._core import jax_hooks
+from jconv._core.geometry import product
 from jconv._core.problem import LEG_OF, LEGS, OPERANDS, OUTPUT, Leg, Problem, Slot
 from jconv._planner.choose import Planner, choose
 
@@ -217,11 +218,21 @@ def _primitives_host(hooks: Any) -> tuple[Any, tuple[Any, ...]]:
             rule = hooks.lower_fun(lower, multiple_results=False)
             hooks.register_lowering(primitive, rule, platform=platform)
         primitives[leg] = primitive
+        jax_hooks.give_jet_rule(primitive)
+    count_for_roofline = functools.partial(jax_hooks.give_roofline_rules, primitives, _operations)
 
     def bind(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
+        count_for_roofline()
         return primitives[problem.leg].bind(a, b, problem=problem)
 
     return bind, tuple(primitives.values())
+
+
+def _operations(problem: Problem) -> int:
+    """Two for each product with a row of x, as JAX's roofline counts those of lax."""
+    met = product([axis.products for axis in problem.axes])
+    sizes = product((*problem.vmapped, problem.n, problem.groups, problem.c, problem.f))
+    return 2 * met * sizes
 
 
 # --- custom_vjp, should the hooks be missing ----------------------------------------------

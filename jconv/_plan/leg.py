@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from jconv._algorithms import Algorithm
 from jconv._check.dtypes import kind_of
 from jconv._core import jax_hooks
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import Size, product
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, itemsize
 from jconv._ops.conv import given_dtype
-from jconv._planner.choose import choose
+from jconv._planner.choose import at_once, choose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +90,17 @@ def plan_leg(problem: Problem, platform: str) -> Leg:
         algorithm=choice.algorithm.name,
         flops=2 * problem.multiplications,
         bytes=moved,
-        workspace_bytes=choice.algorithm.workspace(problem, platform),
+        workspace_bytes=_workspace(choice.algorithm, problem, platform),
         rejections=tuple(choice.rejected.items()),
     )
+
+
+def _workspace(algorithm: Algorithm, problem: Problem, platform: str) -> Size:
+    one = at_once(problem, platform)
+    held = algorithm.workspace(one, platform)
+    if one.n is problem.n or problem.vmapped:
+        return held
+    return held + product(problem.out_shape) * itemsize(problem.wide_dtype)  # examples, to join
 
 
 def plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from jconv._core.geometry import Shape, Size, product
 from jconv._core.layout import Layout
 from jconv._core.problem import Problem
 from jconv._plan.leg import Leg, plain
+from jconv._planner.choose import promise
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,6 +44,11 @@ class PlanRecord:
         return self.problem.leg
 
     @property
+    def promise(self) -> str:
+        """What the policy in force promises of each number in a result."""
+        return promise(self.problem, self.platform)
+
+    @property
     def keywords(self) -> dict[str, Any]:
         """The settings as keywords of the operation."""
         return dict(self.settings)
@@ -64,6 +70,8 @@ class PlanRecord:
             "platform": self.platform,
             "settings": {name: plain(value) for name, value in self.settings},
             "constraints": list(self.constraints),
+            "policy": self.problem.policy,
+            "promise": self.promise,
             "legs": {name: leg.to_dict() for name, leg in self.leg_records},
             "notes": list(self.notes),
         }

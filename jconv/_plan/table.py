@@ -70,6 +70,7 @@ def plan_table(plan: PlanRecord) -> str:
     for name, leg in plan.leg_records:
         for algorithm, reason in leg.rejections:
             lines += wrap(f"{name}: not {algorithm}: {reason}")
+    lines += wrap(f"policy {plan.problem.policy!r}: {plan.promise}")
     for note in plan.notes:
         lines += ["", *wrap(note)]
     return "\n".join(lines)

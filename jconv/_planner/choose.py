@@ -10,8 +10,8 @@ import jax
 from jax import lax
 
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm, _cost
-from jconv._algorithms._arrange import groups_to_vmapped, vmapped_to_groups
-from jconv._core.problem import Problem
+from jconv._algorithms._arrange import groups_to_vmapped, one_by_one, vmapped_to_groups
+from jconv._core.problem import ONE_WINDOW, Problem
 
 AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
@@ -28,12 +28,12 @@ class Choice:
 
 def choose(problem: Problem, platform: str) -> Choice:
     """The algorithm for one leg on one platform under the problem's policy."""
+    problem = at_once(problem, platform)
     # Symbols of two scopes refuse to be compared, as a cache would have to.
     return (_choose_once if problem.static else _choose)(problem, platform)
 
 
 def _choose(problem: Problem, platform: str) -> Choice:
-    problem = without_vmap(problem, platform)
     costs: dict[str, float] = {}
     rejected: dict[str, str] = {}
     planner = Planner(platform)
@@ -59,6 +59,37 @@ def _choose(problem: Problem, platform: str) -> Choice:
     return Choice(BY_NAME[chosen], costs[chosen], rejected)
 
 
+def at_once(problem: Problem, platform: str) -> Problem:
+    """What Planner.run makes one computation of, and so all that a choice may depend on.
+
+    One pair of a vmap's operands, or all pairs as groups. Under the policy "local" one example
+    of the batch, since the bits that a matrix product or a convolution gives a row depend on how
+    many rows there are.
+    """
+    if platform != "cpu":
+        return problem
+    problem = without_vmap(problem, platform)
+    if problem.policy != "local":
+        return problem
+    summed = problem.leg == "filter_grad"  # over the batch, which is a part of its windows
+    return problem.replace(policy=ONE_WINDOW, n=problem.n if summed else 1)
+
+
+def promise(problem: Problem, platform: str) -> str:
+    """Returns what the problem's policy promises of each number in a result, as half a sentence."""
+    if problem.policy == "local":
+        if platform != "cpu":
+            return "what the platform's own convolution keeps: direct runs, on the whole batch"
+        return "an output depends on its own window alone, an example not on its batch, bit by bit"
+    if problem.policy in ("exact", "direct") or "HIGHEST" in problem.precision:
+        return "the products of the definition and no others, summed in any order"
+    most = max(LARGEST_ERROR, BY_NAME[problem.policy].error if problem.policy in BY_NAME else 0.0)
+    return (
+        f"a root-mean-square error over the whole result of at most {most:g} times direct's; "
+        "single outputs may feel their neighbours (policy 'local' keeps them apart)"
+    )
+
+
 def handicapped(algorithm: Algorithm, problem: Problem, cost: float) -> float:
     """A predicted cost for the choice: no algorithm should turn out slower than direct."""
     margin = 1.0 if algorithm.name == "direct" else algorithm.margin(problem)
@@ -75,7 +106,7 @@ def without_vmap(problem: Problem, platform: str) -> Problem:
     if not problem.vmapped or platform != "cpu":
         return problem
     turn = problem.replace(vmapped=())
-    if not problem.static or problem.empty:
+    if not problem.static or problem.empty or problem.policy == "local":
         return turn
     (turns,) = problem.vmapped
     groups = turn.replace(groups=turns * turn.groups)
@@ -96,6 +127,8 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
         return reason
     if not algorithm.exact and (problem.policy == "exact" or "HIGHEST" in problem.precision):
         return "forms other products than the definition, which this policy or precision excludes"
+    if problem.policy in ("local", ONE_WINDOW) and (reason := algorithm.local(problem)):
+        return reason
     if algorithm.error > LARGEST_ERROR and problem.policy != algorithm.name:
         return f"its error is up to {algorithm.error:g} times direct's"
     if problem.workspace is None:
@@ -150,12 +183,15 @@ class Planner:
         return choose(problem, self.platform).cost
 
     def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
-        planned = without_vmap(problem, self.platform)
-        if planned.groups != problem.groups:
-            result = self.run(planned, vmapped_to_groups(a), vmapped_to_groups(b))
-            return groups_to_vmapped(result, problem.vmapped)
-        if planned.vmapped != problem.vmapped:
+        if problem.vmapped and self.platform == "cpu":
+            planned = without_vmap(problem, self.platform)
+            if planned.groups != problem.groups:
+                result = self.run(planned, vmapped_to_groups(a), vmapped_to_groups(b))
+                return groups_to_vmapped(result, problem.vmapped)
             return lax.map(lambda operands: self.run(planned, *operands), (a, b))
-        algorithm = choose(problem, self.platform).algorithm
+        one = at_once(problem, self.platform)
+        if one.policy != problem.policy and problem.leg != "filter_grad":
+            return one_by_one(lambda example: self.run(one, example, b), a)
+        algorithm = choose(one, self.platform).algorithm
         with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
-            return algorithm.run(problem, self, a, b)
+            return algorithm.run(one, self, a, b)

@@ -12,12 +12,12 @@ from jconv._core.errors import ConvError, Remedy
 from jconv._core.jax_hooks import make_user_context
 from jconv._core.problem import Tuning
 
-RULES = ("auto", "exact")
+RULES = ("auto", "exact", "local")
 
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """A rule ("auto", "exact" or the name of an algorithm) and a memory limit in bytes."""
+    """A rule ("auto", "exact", "local" or the name of an algorithm) and a memory limit in bytes."""
 
     rule: str = "auto"
     workspace: int | None = None
@@ -47,9 +47,23 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
     """Within this context, what algorithms may run.
 
     Args:
-        rule: "auto", whatever is fastest within the stated error bounds; "exact", only
-            algorithms that form the products of the definition; or an algorithm's name, which
-            gives way to auto where it does not support a leg.
+        rule: what may run. One of
+
+            - "auto": whatever is fastest within a bound on the error of the whole result: its
+              root mean square is at most eight times direct's. It says nothing of one output by
+              itself: a NaN may reach its neighbours, zeros beside other values may come out as
+              1e-7, values near float32's largest may overflow.
+            - "exact": only algorithms that form the products of the definition.
+            - "local": only those whose outputs depend on their own windows alone, bit by bit. A
+              NaN or an infinity reaches the outputs that read it and no others, a window of zeros
+              gives exactly zero, whole numbers stay whole, the range is direct's, and an
+              example's result is the same whoever shares its batch. The window of an element of
+              a filter gradient is the set of products that belong to its tap and channels, over
+              the whole batch. Padding, and the rows of zeros that a stride or an input dilation
+              puts between others, are members of a window: times a NaN of the filter (or of g,
+              in a filter gradient) they are NaN, as in lax. Kept on CPU; elsewhere the
+              platform's own convolution runs, with whatever that keeps.
+            - the name of an algorithm, which gives way to auto where it does not support a leg.
         workspace: the most bytes of temporaries that an algorithm may take.
 
     Example:

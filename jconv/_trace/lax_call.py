@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jconv._check.foreign_errors import same_value, worded
@@ -64,6 +65,11 @@ def call(
     """
     given = {**locals()}
     lhs, rhs = read_arrays(op, lhs, rhs)
+    if lhs.dtype == rhs.dtype == bool:  # "or" over "and": whether a sum of products is not 0
+        wanted = jnp.dtype(preferred_element_type or bool)
+        wide = jnp.int32 if wanted.kind == "b" else wanted
+        given.update(lhs=lhs.astype(wide), rhs=rhs.astype(wide), preferred_element_type=None)
+        return call(**given).astype(wanted)
     numbers = read_numbers(op, lhs, rhs, dimension_numbers)
     rank = lhs.ndim - 2
     s = read_factors(op, "window_strides", window_strides, rank)
@@ -87,7 +93,10 @@ def call(
     with worded(op, names, given, dict.fromkeys(FOLLOWED if rank else (), same_value)):
         how = {"precision": precision, "preferred_element_type": preferred_element_type}
         y = convolve(lhs, rhs, numbers, window, **how)
-    return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+    mesh = getattr(out_sharding, "mesh", None)
+    if out_sharding is None or (mesh is not None and mesh.empty):  # which shards nothing
+        return y
+    return jax.sharding.reshard(y, out_sharding)
 
 
 def refusal(error: BaseException) -> ConvError | None:

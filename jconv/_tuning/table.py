@@ -82,6 +82,10 @@ class TuningTable:
     def _hash(self) -> int:
         return hash((self.environment, self.measurements))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the fields alone, since hashes of strings differ between processes."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     def __hash__(self) -> int:  # every problem carries its table into every cache's key
         return self._hash
 

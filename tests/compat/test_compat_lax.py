@@ -299,3 +299,42 @@ def test_out_sharding():
         assert jax.typeof(y).sharding.spec == sharded
     expected = lax.conv_general_dilated(X, integers((6, 4, 3, 3), 2), (1, 1), "SAME")
     np.testing.assert_array_equal(y, expected)
+
+
+# --- what lax takes beside numbers with spatial axes --------------------------------------
+
+
+def test_bool_operands_give_whether_any_product_is_true():
+    rng = np.random.default_rng(0)
+    x, w = jnp.asarray(rng.random((2, 4, 6, 6)) > 0.7), jnp.asarray(rng.random((6, 2, 3, 3)) > 0.8)
+    for dtype in (None, bool, jnp.int32, jnp.float32):
+        how = {"feature_group_count": 2, "preferred_element_type": dtype}
+        want = lax.conv_general_dilated(x, w, (1, 2), "SAME", **how)
+        got = ours.conv_general_dilated(x, w, (1, 2), "SAME", **how)
+        assert got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)
+    x, w = jnp.moveaxis(x, 1, -1), jnp.transpose(w, (2, 3, 0, 1))[:, :, :4]
+    want = lax.conv_transpose(x, w, (2, 2), "SAME")
+    np.testing.assert_array_equal(ours.conv_transpose(x, w, (2, 2), "SAME"), want)
+    want = lax.conv_general_dilated_patches(x, (2, 2), (1, 1), "VALID")
+    got = ours.conv_general_dilated_patches(x, (2, 2), (1, 1), "VALID")
+    assert got.dtype == bool
+    np.testing.assert_array_equal(got, want)
+    with pytest.raises(jconv.ConvError, match="it is bool"):
+        ours.conv_general_dilated(x, w.astype(jnp.int32), (1, 1), "SAME")
+
+
+@pytest.mark.parametrize("numbers", [None, ("NC", "OI", "CN"), ("CN", "IO", "NC")])
+def test_patches_without_spatial_axes(numbers):
+    x = jnp.arange(6.0).reshape(2, 3)
+    given = (x, (), (), "VALID"), {"dimension_numbers": numbers}
+    want = lax.conv_general_dilated_patches(*given[0], **given[1])
+    np.testing.assert_array_equal(ours.conv_general_dilated_patches(*given[0], **given[1]), want)
+
+
+def test_a_sharding_over_an_empty_mesh_shards_nothing():
+    mesh = jax.sharding.AbstractMesh((), ())
+    where = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    given = jnp.ones((1, 3, 8, 8)), jnp.ones((4, 3, 3, 3)), (1, 1), "SAME"
+    want = lax.conv_general_dilated(*given, out_sharding=where)
+    np.testing.assert_array_equal(ours.conv_general_dilated(*given, out_sharding=where), want)

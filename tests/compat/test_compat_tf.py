@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from compat_answers import check_equal
@@ -135,3 +136,23 @@ def test_the_first_remedy_mends_the_call():
         ours.nn.depthwise_conv2d(X, D, [1, 2, 2, 1], "SAME", dilations=[2, 2])
     remedy = caught.value.remedies[0]
     assert (remedy.argument, remedy.value) == ("dilations", None)
+
+
+def test_integers_go_through_transposed_convolutions():
+    """TensorFlow's kernels for int32: the same sums as in floats, errors in the same words."""
+    rng = np.random.default_rng(0)
+    g, w = rng.integers(-9, 9, (2, 4, 4, 6)), rng.integers(-9, 9, (3, 3, 5, 6))
+    got, want = (
+        ours.nn.conv2d_transpose(jnp.asarray(g, dtype), jnp.asarray(w, dtype), (2, 7, 8, 5), 2)
+        for dtype in (jnp.int32, jnp.float32)
+    )
+    assert got.dtype == jnp.int32
+    np.testing.assert_array_equal(got, want)
+    g, w = jnp.asarray(g, jnp.int32), jnp.asarray(w, jnp.int32)
+    back = ours.raw_ops.Conv2DBackpropInput(
+        input_sizes=[2, 7, 8, 5], filter=w, out_backprop=g, strides=[1, 2, 2, 1], padding="SAME"
+    )
+    np.testing.assert_array_equal(back, want)
+    with pytest.raises(jconv.ConvError, match="output_shape") as raised:
+        ours.nn.conv2d_transpose(g, w, (2, 12, 8, 5), 2)
+    assert raised.value.argument == "output_shape"

@@ -3,6 +3,10 @@
 import dataclasses
 import functools
 import io
+import os
+import pickle
+import subprocess
+import sys
 import threading
 
 import jax
@@ -446,3 +450,26 @@ def test_the_bar_shows_on_a_terminal_alone():
         assert ("1/4 conv" in drawn) == stream.isatty()
         assert (drawn == "") != stream.isatty()
         assert all(len(line) <= 100 for line in drawn.split("\r"))
+
+
+def test_a_pickled_table_is_the_same_key_in_another_process():
+    """Hashes of strings differ from process to process, so none may travel."""
+    x, w = jnp.ones((1, 6, 6, 2)), jnp.ones((3, 3, 2, 4))
+    table = jconv.autotune(lambda x, w: jconv.conv(x, w), x, w, rounds=1)
+    hash(table)
+    table.times(table.measurements[0].problem, "cpu")
+    code = (
+        "import pickle, sys; table = pickle.loads(sys.stdin.buffer.read()); "
+        "again = type(table)(table.environment, table.measurements); "
+        "assert table == again and hash(table) == hash(again), 'another hash'; "
+        "assert {again: 1}[table] and table.times(table.measurements[0].problem, 'cpu')"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        input=pickle.dumps(table),
+        env=environment,
+        timeout=120,
+        capture_output=True,
+    )
+    assert ran.returncode == 0, ran.stderr.decode()

@@ -219,10 +219,14 @@ def conv_general_dilated_patches(
     b = read_factors(op, "lhs_dilation", lhs_dilation, rank)
     i = [lhs.shape[a] for a in numbers.lhs_spec[2:]]
     axes = "".join(letter for letter in rhs_spec if letter not in "IO")
+    if rank == 0:  # one window of no axes at every place: the array itself
+        patches = jnp.transpose(lhs, [lhs_spec.index(letter) for letter in out_spec])
+        return patches.astype(preferred_element_type or lhs.dtype)
+    is_bool = lhs.dtype == bool
     names = {**NAMES, "kernel": "filter_shape"}
     with worded(op, names, {"lhs": lhs, "padding": padding}, {"x": same_value}):
         patches = unfold(
-            lhs,
+            lhs.astype(jnp.int8) if is_bool else lhs,
             taps,
             stride=s,
             padding=read_pads(op, padding, i, taps, s, b, d),
@@ -230,7 +234,7 @@ def conv_general_dilated_patches(
             input_dilation=b,
             layout=(lhs_spec, f"OI{axes}", out_spec),
         )
-    return patches if preferred_element_type is None else patches.astype(preferred_element_type)
+    return patches.astype(preferred_element_type or lhs.dtype)
 
 
 def conv_dimension_numbers(

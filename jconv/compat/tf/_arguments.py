@@ -11,7 +11,7 @@ from jax import Array
 from jconv._check.foreign_errors import same_value, worded
 from jconv._check.settings import as_int, entries_of
 from jconv._core.geometry import is_static
-from jconv._ops.conv import conv, conv_filter_grad, conv_input_grad
+from jconv._ops.conv import conv, conv_filter_grad, conv_input_grad, conv_transpose
 from jconv.compat._arguments import CHANNELS_FIRST, CHANNELS_LAST, read_choice, wrong
 
 NAMES = {
@@ -134,7 +134,7 @@ def run(
     **keywords: Any,
 ) -> Array:
     """One of jconv's operations, its errors in the words of `op`."""
-    shapes = ("x", "w", "g", "input_shape", "filter_shape")
+    shapes = ("x", "w", "g", "input_shape", "output_shape", "filter_shape")
     followed = {**dict.fromkeys(shapes, same_value), **(values or {})}
     with worded(op, {**NAMES, **(names or {})}, given, followed):
         return function(*arrays, **keywords)
@@ -155,6 +155,12 @@ def input_backprop(
         channels = as_int(entries[how["layout"][0].index("C")])
         name = named.get("names", {}).get("input_shape", NAMES["input_shape"])
         groups = groups_of(op, name, channels or 0, w.shape[-2], sizes)
+    names = named.get("names") or {}
+    if not jnp.issubdtype(g.dtype, jnp.inexact):  # the same sums, as an operation of integers
+        told = names.get("input_shape", NAMES["input_shape"])
+        named["names"] = {**names, "x": names.get("g", NAMES["g"]), "output_shape": told}
+        how = {**how, "output_shape": sizes}
+        return run(op, conv_transpose, g, w, given=given, groups=groups, **named, **how)
     return run(
         op, conv_input_grad, g, w, given=given, input_shape=sizes, groups=groups, **named, **how
     )
