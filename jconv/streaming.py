@@ -23,7 +23,7 @@ from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Axis, Shape, is_static, resolve_axis, span
 from jconv._core.layout import LayoutError, parse_layout
 from jconv._core.problem import compute_dtype
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops import conv as ops
 from jconv._ops.conv import Ints, Layout, Padding, Precision, as_operand, check_array, given_dtype
 

@@ -17,7 +17,7 @@ from jconv._check.resolve import Resolved
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import is_static
 from jconv._core.layout import Layout, LayoutError, parse_layout
-from jconv._diagnosis.explain import resolve_or_explain
+from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops.conv import make_call
 from jconv.ragged._rule import Rule
 
