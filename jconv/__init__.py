@@ -27,6 +27,12 @@ from jconv._plan import Plan as Plan
 from jconv._plan import plan as plan
 from jconv._plan import plan_transpose as plan_transpose
 from jconv._policy import policy as policy
+from jconv._research.kfac import kfac_factors as kfac_factors
+from jconv._research.local import locally_connected as locally_connected
+from jconv._research.per_example import filter_grad_norms as filter_grad_norms
+from jconv._research.per_example import per_example_filter_grads as per_example_filter_grads
+from jconv._research.plan import OperationPlan as OperationPlan
+from jconv._research.plan import plan_operation as plan_operation
 from jconv._trilinear import convs_saveable as convs_saveable
 from jconv._tuning.autotune import autotune as autotune
 from jconv._tuning.table import TuningTable as TuningTable
@@ -39,6 +45,7 @@ __all__ = [
     "ConvError",
     "Diagnosis",
     "Leg",
+    "OperationPlan",
     "Plan",
     "Remedy",
     "Restore",
@@ -55,10 +62,15 @@ __all__ = [
     "custom_conv",
     "diagnose",
     "explain",
+    "filter_grad_norms",
     "fold",
     "input_sizes",
+    "kfac_factors",
+    "locally_connected",
+    "per_example_filter_grads",
     "plan",
     "plan_chain",
+    "plan_operation",
     "plan_transpose",
     "policy",
     "solve",

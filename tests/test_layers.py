@@ -54,6 +54,7 @@ LAYERS = {
     "_rewrite": 5,
     "_modules": 5,
     "_accelerate": 5,
+    "_research": 5,
     "testing": 5,
     "": 6,
     "_bench": 6,
