@@ -27,6 +27,8 @@ from jconv._plan import Plan as Plan
 from jconv._plan import plan as plan
 from jconv._plan import plan_transpose as plan_transpose
 from jconv._policy import policy as policy
+from jconv._research.clipped import ClippedPart as ClippedPart
+from jconv._research.clipped import clipped_grad as clipped_grad
 from jconv._research.kfac import kfac_factors as kfac_factors
 from jconv._research.local import locally_connected as locally_connected
 from jconv._research.per_example import filter_grad_norms as filter_grad_norms
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ChainPlan",
     "ChainRow",
+    "ClippedPart",
     "ConvError",
     "Diagnosis",
     "Leg",
@@ -54,6 +57,7 @@ __all__ = [
     "accelerate",
     "algorithms",
     "autotune",
+    "clipped_grad",
     "conv",
     "conv_filter_grad",
     "conv_input_grad",

@@ -8,6 +8,7 @@ from jconv import testing
 PUBLIC = {
     "ChainPlan",
     "ChainRow",
+    "ClippedPart",
     "ConvError",
     "Diagnosis",
     "Leg",
@@ -20,6 +21,7 @@ PUBLIC = {
     "accelerate",
     "algorithms",
     "autotune",
+    "clipped_grad",
     "conv",
     "conv_filter_grad",
     "conv_input_grad",
