@@ -23,6 +23,11 @@ from jconv._trilinear import run_leg
 
 # Seconds that one turn of a loop takes beside its kernels' work: to start a dozen of them.
 TURN = 2e-5
+# How many times as long products of many examples' Gram matrices take as others of their size.
+GRAM_PRODUCTS = 2.0
+# Terms a second of the sums along diagonals: slices of four dimensions and short rows, which XLA's
+# CPU compiler vectorises badly and, inside a loop, leaves to one thread.
+DIAGONAL_TERMS = 2.5e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,27 +114,27 @@ def _gram(problem: Problem, examples: int) -> Way:
     pixels = problem.n * product([rows_met(axis) for axis in problem.axes])
     kinds = product([len(remainders(axis)) for axis in problem.axes])
     groups, c, f = problem.groups, problem.c, problem.f
-    terms, sizes = _diagonals(problem)
-    numbers = groups * (2 * places**2 + max(sizes)) + 2 * kinds * pixels * groups * c
+    terms, largest = _diagonals(problem)
+    numbers = groups * (2 * places**2 + largest) + 2 * kinds * pixels * groups * c
     width = itemsize(problem.wide_dtype)
     limit = CHUNK_BYTES if problem.workspace is None else min(problem.workspace, CHUNK_BYTES)
     chunk = max(1, min(examples, limit // (numbers * width)))
     seconds = cost.batch(problem, groups * kinds, pixels, c, pixels)
     seconds += cost.batch(problem, groups, places, f, places)
-    seconds += cost.fused(problem, groups * (terms + places**2))
-    seconds += cost.moved(problem, groups * (sum(sizes) + 2 * places**2))
+    seconds *= GRAM_PRODUCTS
+    seconds += groups * (terms + places**2) / DIAGONAL_TERMS
     seconds = examples * seconds + math.ceil(examples / chunk) * TURN
     return Way("gram", seconds, chunk * numbers * width, chunk, {})
 
 
-def _diagonals(problem: Problem) -> tuple[int, list[int]]:
-    """Terms of the sums along diagonals, and sizes of the arrays between them, of one group."""
+def _diagonals(problem: Problem) -> tuple[int, int]:
+    """Terms of the sums along diagonals, and the largest array between them, of one group."""
     left = [(len(remainders(axis)), rows_met(axis)) for axis in problem.axes]
-    made, terms, sizes = problem.n, 0, []
+    made, terms, largest = problem.n, 0, 0
     for at, axis in enumerate(problem.axes):
         rest = product([kind * rows**2 for kind, rows in left[at + 1 :]])
         kind, rows = left[at]
-        sizes.append(made**2 * kind * rows**2 * rest)
+        largest = max(largest, made**2 * kind * rows**2 * rest)
         made *= axis.o
-        terms += axis.k * made**2 * rest
-    return terms, sizes
+        terms += axis.k * made**2 * rest if axis.k > 1 else 0
+    return terms, largest

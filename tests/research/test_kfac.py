@@ -143,3 +143,32 @@ def test_bad_input():
     with pytest.raises(jconv.ConvError, match=r"^kfac_factors: ") as caught:
         jconv.kfac_factors(x, g, filter_shape=(3, 3))
     assert caught.value.argument in ("g", "padding")
+
+
+# On cases of kfac-jax's own tests: sums of its factor and of its windows' sums over integer weights,
+# and the factor's trace, as kfac-jax 0.0.8 computed them (all whole numbers, so exact).
+KFAC_JAX = [
+    ((8, (3, 3), (1, 1), "SAME", "NHWC", 1), (-4560, -211, 29561)),
+    ((8, (4, 5), (2, 3), "VALID", "NCHW", 1), (-5272, -138, 7251)),
+    ((16, (1, 2), (1, 3), "SAME", "NHWC", 3), (-9812, -203, 10696)),
+    ((8, (3, 3), (1, 1), "VALID", "NCHW", 3), (-4653, -264, 18723)),
+    ((9, (2, 2), (2, 2), ((0, 0), (2, 3)), "NHWC", 1), (4315, 63, 4526)),
+    ((8, (2, 2), (1, 3), ((0, 1), (2, 3)), "NHWC", 3), (-2693, -38, 4317)),
+]
+
+
+@pytest.mark.parametrize("number", range(len(KFAC_JAX)))
+def test_equal_to_kfac_jax(number):
+    (size, kernel, stride, padding, order, groups), wanted = KFAC_JAX[number]
+    x = integers((5, size, size, 3) if order == "NHWC" else (5, 3, size, size), number)
+    layout, w_shape = (order, "HWIO", order), (*kernel, 3 // groups, 3)
+    settings = {"stride": stride, "padding": padding, "layout": layout, "groups": groups}
+    g = reference.conv(x, np.zeros(w_shape, np.float32), **settings)
+    factors = jax.jit(
+        lambda x, g: jconv.kfac_factors(x, g, filter_shape=w_shape, bias=True, **settings)
+    )
+    a = np.asarray(factors(x, g)[0]).reshape(groups, *(np.prod(w_shape[:-1]) + 1,) * 2)
+    moments, sums = a[:, :-1, :-1].astype(np.float64), a[:, -1, :-1]
+    of_moments = np.vdot(integers(moments.shape, 100 + number), moments)
+    of_sums = np.vdot(integers(sums.shape, 200 + number), sums)
+    assert (of_moments, of_sums, np.trace(moments.sum(0))) == wanted
