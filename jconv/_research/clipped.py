@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jconv._errors import ConvError, Remedy
+from jconv._core.errors import ConvError, Remedy
 from jconv._research.coupling import check_uncoupled
 from jconv._research.parts import Part, parts_of
 from jconv._research.per_example import root
 from jconv._research.program import Program, take_apart
-from jconv._rewrite import rewrite
+from jconv._trace.rewrite import rewrite
 
 OP = "clipped_grad"
 

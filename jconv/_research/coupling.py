@@ -13,9 +13,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jconv import _jax
-from jconv._errors import ConvError
-from jconv._trilinear import PRIMITIVES
+from jconv._core import jax_hooks
+from jconv._core.errors import ConvError
+from jconv._ops.primitives import PRIMITIVES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class _Follower:
         self.examples = examples
 
     def run(self, jaxpr: Any, states: Sequence[State]) -> list[State]:
-        literal = _jax.JAXPRS.Literal
+        literal = jax_hooks.JAXPRS.Literal
         env: dict[Any, State] = dict(zip(jaxpr.invars, states, strict=True))
 
         def read(variable: Any) -> State:

@@ -22,8 +22,8 @@ from jax import lax
 
 from jconv._algorithms._arrange import precision
 from jconv._algorithms._window import resize
-from jconv._geometry import Axis
-from jconv._problem import Problem
+from jconv._core.geometry import Axis
+from jconv._core.problem import Problem
 
 
 def squared_norms_by_gram(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:

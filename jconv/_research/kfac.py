@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jconv import _jax
 from jconv._algorithms import _cost as cost
 from jconv._algorithms._arrange import precision as precision_of
-from jconv._geometry import product
-from jconv._ops import Ints, Layout, Padding, Precision
-from jconv._planner import choose
-from jconv._problem import Problem, itemsize
+from jconv._core import jax_hooks
+from jconv._core.geometry import product
+from jconv._core.problem import Problem, itemsize
+from jconv._ops.conv import Ints, Layout, Padding, Precision
+from jconv._planner.choose import choose
 from jconv._research.chunks import CHUNK_BYTES
 from jconv._research.norms import Way
 from jconv._research.operands import read_operands
@@ -107,11 +107,11 @@ def choose_way(problem: Problem, platform: str | None = None) -> Way:
     reason = _no_core(problem)
     if reason is None:
         core = core_problem(problem)
-        choice = choose(core, platform or _jax.default_platform())
+        choice = choose(core, platform or jax_hooks.default_platform())
         around = [box for at in range(problem.rank) for box in strips(problem.axes, at)]
         near = problem.n * sum(product([size for _, size in box]) for box in around)
         seconds = choice.cost + _laying(problem, near)
-        needed = choice.algorithm.workspace(core, platform or _jax.default_platform())
+        needed = choice.algorithm.workspace(core, platform or jax_hooks.default_platform())
         size = around_x + max(needed, 2 * min(limit, _windows_bytes(problem, near)))
         if problem.workspace is not None and needed > problem.workspace:
             reason = f"needs {needed} bytes of workspace, over the limit of {problem.workspace}"

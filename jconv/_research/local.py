@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jconv._check.foreign_errors import same_value, worded
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.problem import compute_dtype
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError, Remedy
-from jconv._ops import Ints, Padding, check_array, make_call
-from jconv._patches import unfold
-from jconv._problem import compute_dtype
-from jconv._reword import same_value, worded
+from jconv._ops.conv import Ints, Padding, check_array, make_call
+from jconv._ops.unfold import unfold
 
 OP = "locally_connected"
 

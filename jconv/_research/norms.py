@@ -12,14 +12,14 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jconv import _jax
 from jconv._algorithms import _cost as cost
-from jconv._geometry import product
-from jconv._planner import choose
-from jconv._problem import Problem, itemsize
+from jconv._core import jax_hooks
+from jconv._core.geometry import product
+from jconv._core.problem import Problem, itemsize
+from jconv._ops.primitives import run_leg
+from jconv._planner.choose import choose
 from jconv._research.chunks import CHUNK_BYTES, map_chunks
 from jconv._research.gram import remainders, rows_met, squared_norms_by_gram
-from jconv._trilinear import run_leg
 
 # Seconds that one turn of a loop takes beside its kernels' work: to start a dozen of them.
 TURN = 2e-5
@@ -79,7 +79,7 @@ def squared_norms(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
 
 def choose_way(problem: Problem, examples: int, platform: str | None = None) -> Way:
     """The cheaper way for so many examples, of those that the policy allows."""
-    platform = platform or _jax.default_platform()
+    platform = platform or jax_hooks.default_platform()
     form = _form(problem, examples, platform)
     if not problem.static or not isinstance(examples, int):
         return dataclasses.replace(form, rejected={"gram": "is for sizes that are numbers"})

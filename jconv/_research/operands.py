@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jconv._borders import pad_borders
+from jconv._check.foreign_errors import same_value, worded
 from jconv._check.resolve import Resolved
+from jconv._core.layout import Layout
+from jconv._core.problem import Problem, compute_dtype
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._layout import Layout
-from jconv._ops import as_operand, capture, make_call
-from jconv._problem import Problem, compute_dtype
-from jconv._reword import same_value, worded
+from jconv._ops.borders import pad_borders
+from jconv._ops.conv import as_operand, capture, make_call
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jconv import _jax
-from jconv._policy import captured
+from jconv._core import jax_hooks
+from jconv._planner.policy import captured
 from jconv._research.chunks import CHUNK_BYTES, map_chunks
 from jconv._research.program import Program, Use
 from jconv._research.rules import PLACED, rule_of
@@ -118,7 +118,7 @@ def _formed(
 def _pulled(program: Program, use: Use, frontier: Any, saved: Any, cotangents: Any) -> Any:
     """Cotangents of the operands of a use that come from parameters, of one example."""
     equation = use.equation
-    literal = _jax.JAXPRS.Literal
+    literal = jax_hooks.JAXPRS.Literal
     of_example = dict(zip(use.examples, saved, strict=True))
     known = dict(zip(program.frontier, frontier, strict=True))
     operands = [
@@ -130,7 +130,7 @@ def _pulled(program: Program, use: Use, frontier: Any, saved: Any, cotangents: A
         filled = list(operands)
         for n, value in zip(use.params, some, strict=True):
             filled[n] = value
-        results = _jax.bind_equation(equation, filled)
+        results = jax_hooks.bind_equation(equation, filled)
         return [results[n] for n in use.results]
 
     _, pull = jax.vjp(apply, *(operands[n] for n in use.params))

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jconv._ops import Ints, Layout, Padding, Precision
-from jconv._problem import Problem
+from jconv._core.problem import Problem
+from jconv._ops.conv import Ints, Layout, Padding, Precision
+from jconv._ops.primitives import run_leg
 from jconv._research.norms import squared_norms
 from jconv._research.operands import Operands, read_operands
-from jconv._trilinear import run_leg
 
 
 def per_example_filter_grads(

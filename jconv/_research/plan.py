@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from jconv._errors import ConvError, Remedy
-from jconv._geometry import product
-from jconv._plan import plan
-from jconv._planner import choose
-from jconv._problem import Problem, itemsize
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import product
+from jconv._core.problem import Problem, itemsize
+from jconv._plan.plan import plan
+from jconv._planner.choose import choose
 from jconv._research import kfac, norms
 from jconv._research.norms import Way
 

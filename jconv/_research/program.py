@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jconv import _jax
+from jconv._core import jax_hooks
 
 # Calls that stand for their body, under their names of several JAX releases.
 _INLINED = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
@@ -79,7 +79,7 @@ def take_apart(closed: Any, params: int) -> Program:
     """
     closed = _inlined(closed)
     jaxpr, consts = closed.jaxpr, closed.consts
-    literal = _jax.JAXPRS.Literal
+    literal = jax_hooks.JAXPRS.Literal
     sources: dict[Any, tuple[frozenset[int], bool]] = {
         variable: (frozenset({n}), True) for n, variable in enumerate(jaxpr.invars[:params])
     }
@@ -158,11 +158,11 @@ def _inexact(aval: Any) -> bool:
 
 def _evaluate(equations: Sequence[Any], env: dict[Any, Any], added: Any = None) -> dict[int, Any]:
     """Run equations on an environment; what to add to results, and operands of uses by id."""
-    literal = _jax.JAXPRS.Literal
+    literal = jax_hooks.JAXPRS.Literal
     saved = {}
     for equation in equations:
         operands = [v.val if isinstance(v, literal) else env[v] for v in equation.invars]
-        results = _jax.bind_equation(equation, operands)
+        results = jax_hooks.bind_equation(equation, operands)
         if added and id(equation) in added:
             use, zeros = added[id(equation)]
             saved[id(equation)] = [operands[n] for n in use.examples]
@@ -179,7 +179,7 @@ def _inlined(closed: Any) -> Any:
 
 
 def _call(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
-    literal = _jax.JAXPRS.Literal
+    literal = jax_hooks.JAXPRS.Literal
     env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args), strict=True))
     read = lambda v: v.val if isinstance(v, literal) else env[v]  # noqa: E731
     for equation in jaxpr.eqns:
@@ -189,6 +189,6 @@ def _call(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
             inner = getattr(body, "jaxpr", body)
             results = _call(inner, getattr(body, "consts", ()), operands)
         else:
-            results = _jax.bind_equation(equation, operands)
+            results = jax_hooks.bind_equation(equation, operands)
         env.update(zip(equation.outvars, results, strict=True))
     return [read(v) for v in jaxpr.outvars]

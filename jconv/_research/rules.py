@@ -13,13 +13,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jconv._geometry import Axis
-from jconv._ops import capture
-from jconv._problem import OPERANDS, OUTPUT, Problem
+from jconv._core.geometry import Axis
+from jconv._core.problem import OPERANDS, OUTPUT, Problem
+from jconv._ops.conv import capture
+from jconv._ops.primitives import PRIMITIVES
 from jconv._research.chunks import CHUNK_BYTES, map_chunks
 from jconv._research.norms import choose_way, squared_norms
 from jconv._research.program import Use
-from jconv._trilinear import PRIMITIVES
 
 Squares = Callable[[jax.Array, jax.Array], jax.Array]
 Rule = tuple[str, Squares]  # what will run, and a function of the other operand and the cotangent

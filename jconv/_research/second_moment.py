@@ -24,9 +24,9 @@ from jax import lax
 
 from jconv._algorithms._arrange import precision
 from jconv._algorithms._window import resize
-from jconv._geometry import Axis, product
-from jconv._problem import Problem, itemsize
-from jconv._trilinear import run_leg
+from jconv._core.geometry import Axis, product
+from jconv._core.problem import Problem, itemsize
+from jconv._ops.primitives import run_leg
 
 Box = tuple[tuple[int, int], ...]  # on each axis the first place and how many
 
