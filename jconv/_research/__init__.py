@@ -1,7 +1,7 @@
 """Operations that research asks for, built from the three legs and from windows of x.
 
-`per_example` has a gradient for each example and its norm, `clipped` the sum of clipped
-gradients of a whole network, `kfac` the factors of a layer's curvature, and `local` a
-convolution whose filter differs from place to place. In go arrays and the keywords of `conv`;
-out come arrays, and from `plan` what each operation will do.
+In it: gradients for each example and their norms (`per_example`), the sum of clipped gradients
+(`clipped`), the factors of a layer's curvature (`kfac`), filters that differ from place to place
+(`local`), and what each of these will do (`plan`).
+In: arrays and the keywords of `conv`, or a loss. Out: arrays, or a function that returns gradients.
 """

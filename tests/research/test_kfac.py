@@ -145,7 +145,7 @@ def test_bad_input():
     assert caught.value.argument in ("g", "padding")
 
 
-# On cases of kfac-jax's own tests: sums of its factor and of its windows' sums over integer weights,
+# On cases of kfac-jax's own tests: its factor and its sums of windows, each times integer weights,
 # and the factor's trace, as kfac-jax 0.0.8 computed them (all whole numbers, so exact).
 KFAC_JAX = [
     ((8, (3, 3), (1, 1), "SAME", "NHWC", 1), (-4560, -211, 29561)),
