@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_per_example import configuration, integers
+from random_convolutions import configuration, integers
 
 import jconv
 from jconv._research import kfac

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_per_example import integers
+from random_convolutions import integers
 
 import jconv
 from jconv.testing import reference
