@@ -28,6 +28,14 @@ from jconv._plan.solve import Solution as Solution
 from jconv._plan.solve import input_sizes as input_sizes
 from jconv._plan.solve import solve as solve
 from jconv._planner.policy import policy as policy
+from jconv._research.clipped import ClippedPart as ClippedPart
+from jconv._research.clipped import clipped_grad as clipped_grad
+from jconv._research.kfac import kfac_factors as kfac_factors
+from jconv._research.local import locally_connected as locally_connected
+from jconv._research.per_example import filter_grad_norms as filter_grad_norms
+from jconv._research.per_example import per_example_filter_grads as per_example_filter_grads
+from jconv._research.plan import OperationPlan as OperationPlan
+from jconv._research.plan import plan_operation as plan_operation
 from jconv._trace.accelerate import accelerate as accelerate
 from jconv._trace.everywhere import everywhere as everywhere
 from jconv._trace.explain import explain as explain
@@ -39,9 +47,11 @@ __version__ = "0.1.0"
 __all__ = [
     "ChainPlan",
     "ChainRow",
+    "ClippedPart",
     "ConvError",
     "Diagnosis",
     "Leg",
+    "OperationPlan",
     "Plan",
     "Remedy",
     "Restore",
@@ -50,6 +60,7 @@ __all__ = [
     "accelerate",
     "algorithms",
     "autotune",
+    "clipped_grad",
     "conv",
     "conv_filter_grad",
     "conv_input_grad",
@@ -59,10 +70,15 @@ __all__ = [
     "diagnose",
     "everywhere",
     "explain",
+    "filter_grad_norms",
     "fold",
     "input_sizes",
+    "kfac_factors",
+    "locally_connected",
+    "per_example_filter_grads",
     "plan",
     "plan_chain",
+    "plan_operation",
     "plan_transpose",
     "policy",
     "solve",

@@ -243,3 +243,11 @@ def gather(values: Sequence[jax.Array], dims: Sequence[int]) -> list[jax.Array]:
     spec = PartitionSpec(*(None if dim in dims else free for dim in range(values[0].ndim)))
     sharding = NamedSharding(mesh, spec)
     return [jax.lax.with_sharding_constraint(value, sharding) for value in values]
+
+
+def bind_equation(equation: Any, values: Sequence[Any]) -> list[Any]:
+    """An equation of a jaxpr applied to values, traced as that equation was made."""
+    params = equation.primitive.get_bind_params(equation.params)
+    with equation.ctx.manager:
+        result = equation.primitive.bind(*values, **params)
+    return list(result) if equation.primitive.multiple_results else [result]

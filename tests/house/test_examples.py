@@ -120,6 +120,28 @@ def check_digits(printed: str) -> None:
     assert float(times[0][2]) == 1
 
 
+def check_private_training(printed: str) -> None:
+    assert float(re.search(r"off from vmap of grad by (\S+)", printed).group(1)) < 1e-5
+    ours, theirs = (float(mb) for mb in re.findall(r"^.*: (\S+) MB of temporaries", printed, re.M))
+    assert ours < theirs
+    losses = [float(loss) for loss in re.findall(r"^step .*? loss (\d+\.\d+)", printed, re.M)]
+    assert losses[-1] < losses[0]
+
+
+def check_kfac(printed: str) -> None:
+    assert "kfac_factors: patches" in printed
+    found = re.findall(r"^(\S+) +loss (\S+) -> (\S+)", printed, re.M)
+    last = {name: float(loss) for name, _, loss in found}
+    assert last["K-FAC"] < last["momentum"]
+
+
+def check_deformable(printed: str) -> None:
+    off = [float(value) for value in re.findall(r"offsets of zero, .*: off by (\S+)", printed)]
+    assert len(off) == 3
+    assert max(off) < 1e-5
+    assert "offsets found: (-1.0" in printed
+
+
 SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "digits.py": (["--steps", "30", "--rounds", "2"], check_digits),
     "train_by_hand.py": (["--steps", "30"], check_train_by_hand),
@@ -130,6 +152,9 @@ SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "second_order.py": (["--iterations", "4"], check_second_order),
     "data_parallel.py": (["--steps", "20"], check_data_parallel),
     "check_your_own.py": (["--short"], check_check_your_own),
+    "private_training.py": (["--steps", "30"], check_private_training),
+    "kfac.py": (["--steps", "30"], check_kfac),
+    "deformable.py": ([], check_deformable),
 }
 PICTURES = {"unet_odd_sizes.py": "of.mine", "feedback_alignment.py": "feedback_alignment.png"}
 

@@ -30,11 +30,11 @@ LAYERS = {
     "ragged": 7,
     "sharding": 7,
     "streaming": 7,
-    "_research": 7,
     "_plan": 8,
     "_chain": 9,
     "_trace": 10,
     "compat": 11,  # compat.lax reads lax's calls as accelerate does
+    "_research": 11,  # clipped_grad rewrites what it traced
     "_tuning": 11,
     "testing": 11,
     "": 12,
