@@ -13,6 +13,7 @@ from jconv._diagnosis.diagnose import diagnose as diagnose
 from jconv._errors import ConvError as ConvError
 from jconv._errors import Remedy as Remedy
 from jconv._explain import explain as explain
+from jconv._explore.notebook import explore as explore
 from jconv._inverse import Solution as Solution
 from jconv._inverse import input_sizes as input_sizes
 from jconv._inverse import solve as solve
@@ -55,6 +56,7 @@ __all__ = [
     "custom_conv",
     "diagnose",
     "explain",
+    "explore",
     "fold",
     "input_sizes",
     "plan",

@@ -15,6 +15,7 @@ from typing import Any
 import jconv
 from jconv._cli_bench import add_bench
 from jconv._cli_demo import add_demo
+from jconv._cli_explore import add_explore
 from jconv._cli_printing import bold, bold_headers, print_json, remedy_dict, report_problem
 from jconv._cli_reading import (
     SETTINGS,
@@ -164,6 +165,7 @@ _COMMANDS = {
     "bench": add_bench,
     "doctor": _add_doctor,
     "demo": add_demo,
+    "explore": add_explore,
 }
 
 

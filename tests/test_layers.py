@@ -48,6 +48,7 @@ LAYERS = {
     "_table": 5,
     "_picture": 5,
     "_explain": 5,
+    "_explore": 5,
     "_tuning": 5,
     "_doctor": 5,
     "compat": 5,

@@ -27,6 +27,7 @@ PUBLIC = {
     "custom_conv",
     "diagnose",
     "explain",
+    "explore",
     "fold",
     "input_sizes",
     "plan",

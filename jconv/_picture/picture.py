@@ -25,7 +25,7 @@ from jconv._geometry import Size, is_static, smallest_size
 from jconv._layout import spatial_names
 from jconv._picture.axis import draw_conv, draw_transposed
 from jconv._picture.grid import rows
-from jconv._picture.plane import draw_plane
+from jconv._picture.plane import draw_plane, lay_out
 from jconv._picture.strip import Strip
 from jconv._picture.svg import INK, PAPER, Canvas
 from jconv._table import plan_table, shape_text
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 Draw = Callable[[Canvas, Strip, float], float]
 
 
-def plan_svg(plan: Plan) -> str:
-    """The picture of a plan, at most 1000 px wide."""
+def plan_svg(plan: Plan, *, plane: bool = True) -> str:
+    """The picture of a plan, at most 1000 px wide; without the `plane` of two axes if told so."""
     canvas = Canvas()
     y = _lines(canvas, 16, 30, _headline(plan), 108, size=14, font_weight="bold")
     strips, note = example_strips(plan)
@@ -50,9 +50,10 @@ def plan_svg(plan: Plan) -> str:
             y = _lines(canvas, 16, y + 20, facts[axis], 118, size=13, font_weight="bold")
             if strips:
                 y = draw(canvas, strips[axis], y)
-    if strips and len(strips) == 2:
+    if plane and strips and len(strips) == 2:
         with canvas.group("jc-plane"):
-            draw_plane(canvas, strips[0], strips[1], y + 16, transposed=plan.op != "conv")
+            planes = lay_out(strips[0], strips[1])
+            draw_plane(canvas, planes, y + 16, transposed=plan.op != "conv")
     return canvas.svg(_headline(plan), "; ".join(facts))
 
 
