@@ -104,6 +104,10 @@ def run_nodes(nodes: list[tuple], arrays: Names) -> np.ndarray:
             made = jnp.transpose(given[0], attributes["perm"])
         elif kind == "Constant":
             made = attributes["value_ints"]
+        elif kind == "Slice":
+            x, starts, stops, axes = given
+            cuts = dict(zip(axes, map(slice, starts, stops), strict=True))
+            made = x[tuple(cuts.get(axis, slice(None)) for axis in range(x.ndim))]
         else:
             made = _onnx_pad(*given, **attributes)
         (name,) = outputs

@@ -114,3 +114,77 @@ def test_symbols_are_written_by_jconv_alone() -> None:
     ours, *others = write_calls(question, forward_plan(question))
     assert ours["code"] == "y = jconv.conv(x, w, stride=2)"
     assert all("symbols" in call["reason"] for call in others)
+
+
+# --- the frameworks themselves, where they are installed ----------------------------------
+
+PEER_CASES = ["strided", "same, strided", "cropped", "valid, groups", "channels first", "reflected"]
+
+
+def peer_calls(framework: str) -> list[tuple[str, dict[str, np.ndarray], np.ndarray]]:
+    """Code in a framework's words, its arrays, and what jconv makes of them."""
+    found = []
+    for case in PEER_CASES:
+        for op in ARRAYS:
+            question = as_operation(FORWARD[case], op)
+            arrays = arrays_of(question)
+            calls = write_calls(question, forward_plan(question))
+            ours = {name: jnp.asarray(array) for name, array in arrays.items()}
+            expected = result_of(calls[0]["code"], {**BY_JCONV["jconv"](), **ours})
+            call = next(call for call in calls if call["framework"] == framework)
+            if "code" in call:
+                found.append((call["code"], arrays, expected))
+    assert len(found) > len(PEER_CASES)
+    return found
+
+
+def test_torch_itself_makes_the_same() -> None:
+    torch = pytest.importorskip("torch", reason="torch is missing: the extra `peers` brings it")
+    for code, arrays, expected in peer_calls("PyTorch"):
+        given = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        names = {"torch": torch, "F": torch.nn.functional, **given}
+        np.testing.assert_array_equal(result_of(code, names), expected, err_msg=code)
+
+
+def test_keras_itself_makes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras", reason="keras is missing: the extra `peers` brings it")
+    if keras.backend.backend() != "jax":
+        pytest.skip("keras was imported before, on another backend")
+    for code, arrays, expected in peer_calls("Keras"):
+        given = {name: jnp.asarray(array) for name, array in arrays.items()}
+        found = result_of(code, {"keras": keras, **given})
+        np.testing.assert_array_equal(found, expected, err_msg=code)
+
+
+def test_tensorflow_itself_makes_the_same() -> None:
+    tf = pytest.importorskip(
+        "tensorflow", reason="tensorflow is missing: the extra `peers` brings it"
+    )
+    for code, arrays, expected in peer_calls("TensorFlow"):
+        given = {name: tf.constant(array) for name, array in arrays.items()}
+        found = result_of(code, {"tf": tf, **given})
+        np.testing.assert_array_equal(found, expected, err_msg=code)
+
+
+def test_onnx_itself_makes_the_same() -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is missing: the extra `peers` brings it")
+    reference = pytest.importorskip("onnx.reference", reason="onnx has no reference evaluator")
+    for code, arrays, expected in peer_calls("ONNX"):
+        if "ConvTranspose" in code and "group=" in code:
+            continue  # the reference evaluator cuts W by its outputs' number instead of its inputs'
+        space = {"onnx": onnx}
+        exec(code, space)
+        nodes: list = space["nodes"]  # type: ignore[assignment]
+        kind = onnx.TensorProto.FLOAT
+        value = onnx.helper.make_tensor_value_info
+        graph = onnx.helper.make_graph(
+            nodes,
+            "written",
+            [value(name, kind, array.shape) for name, array in arrays.items()],
+            [value(nodes[-1].output[0], kind, expected.shape)],
+        )
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 19)])
+        onnx.checker.check_model(model)
+        (found,) = reference.ReferenceEvaluator(model).run(None, arrays)
+        np.testing.assert_array_equal(found, expected, err_msg=code)

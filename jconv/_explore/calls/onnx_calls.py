@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jconv._explore.calls.facts import RESULT, CannotSayError, Facts, refuse_empty
 
+_END = 2**31 - 1  # an index behind every row: Slice stops at the end
 _MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
 
 
@@ -58,25 +59,31 @@ def _attributes(facts: Facts) -> dict[str, object]:
     }
 
 
-def _pad(facts: Facts, x: str, pads: list[tuple[int, int]], mode: str, nodes: list[str]) -> str:
-    """A Pad node; in ONNX's order are first all low ends and then all high ones."""
-    ends = [0, 0, *(low for low, _ in pads), 0, 0, *(high for _, high in pads)]
-    name = f"{x}_padded" if mode != "constant" else f"{x}_cut"
-    nodes.append(_node("Constant", [], [f"{name}_by"], value_ints=ends))
-    how = None if mode == "constant" else mode
-    nodes.append(_node("Pad", [x, f"{name}_by"], [name], mode=how))
-    return name
+def _lengthened(x: str, ends: list[tuple[int, int]], mode: str | None, nodes: list[str]) -> str:
+    """The name of x with rows put at both ends of each axis, negative numbers cutting."""
+    longer = [(max(low, 0), max(high, 0)) for low, high in ends]
+    if any(map(any, longer)):
+        # ONNX's order: all low ends, then all high ones.
+        sides = [0, 0, *(low for low, _ in longer), 0, 0, *(high for _, high in longer)]
+        nodes.append(_node("Constant", [], [f"{x}_sides"], value_ints=sides))
+        nodes.append(_node("Pad", [x, f"{x}_sides"], [f"{x}_padded"], mode=mode))
+        x = f"{x}_padded"
+    if min(min(pair) for pair in ends) < 0:
+        starts = [max(-low, 0) for low, _ in ends]
+        stops = [high if high < 0 else _END for _, high in ends]
+        axes = list(range(2, 2 + len(ends)))
+        named = {"starts": starts, "ends": stops, "axes": axes}
+        for name, numbers in named.items():
+            nodes.append(_node("Constant", [], [f"{x}_{name}"], value_ints=numbers))
+        nodes.append(_node("Slice", [x, *(f"{x}_{name}" for name in named)], [f"{x}_cut"]))
+        x = f"{x}_cut"
+    return x
 
 
 def _conv(facts: Facts, names: dict[str, str], out: str, nodes: list[str]) -> None:
     x, pads = names["x"], list(facts.pads)
-    if facts.mode != "zeros":
-        border = [(max(low, 0), max(high, 0)) for low, high in pads]
-        if any(map(any, border)):
-            x = _pad(facts, x, border, _MODES[str(facts.mode)], nodes)
-        pads = [(min(low, 0), min(high, 0)) for low, high in pads]
-    if min(min(pair) for pair in pads) < 0:
-        x = _pad(facts, x, pads, "constant", nodes)
+    if facts.mode != "zeros" or min(min(pair) for pair in pads) < 0:
+        x = _lengthened(x, pads, _MODES.get(str(facts.mode)), nodes)
         pads = [(0, 0)] * facts.rank
     sides = [low for low, _ in pads] + [high for _, high in pads]
     given = {"pads": sides if any(sides) else None, **_attributes(facts)}
@@ -101,5 +108,5 @@ def _transpose(facts: Facts, names: dict[str, str], out: str, nodes: list[str]) 
         (-low, low + i - rows)
         for (low, _), i, rows in zip(facts.pads, facts.i, facts.full, strict=True)
     ]
-    name = _pad(facts, full, ends, "constant", nodes)
+    name = _lengthened(full, ends, None, nodes)
     nodes[-1] = nodes[-1].replace(f"['{name}']", f"['{out}']")
