@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jconv import _geometry as geometry
+from jconv._core import geometry
+from jconv._core.errors import ConvError
+from jconv._core.layout import spatial_names
 from jconv._diagnosis.diagnose import Diagnosis, diagnose
-from jconv._errors import ConvError
 from jconv._explore.calls.jax_calls import jconv_call
 from jconv._explore.calls.write import write_calls
 from jconv._explore.edit import channels_of, edit, features_of
@@ -21,11 +22,10 @@ from jconv._explore.question import (
     write_address,
 )
 from jconv._explore.whole import apply, forward_plan, numbers_of, size_at, solved_padding
-from jconv._inverse import Solution, solve
-from jconv._layout import spatial_names
-from jconv._picture.picture import plan_svg
-from jconv._plan import Plan
-from jconv._table import amount
+from jconv._plan.picture.picture import plan_svg
+from jconv._plan.plan import Plan
+from jconv._plan.solve import Solution, solve
+from jconv._plan.table import amount
 
 Answer = dict[str, Any]
 MOST_BUTTONS = 12  # sizes offered for one axis

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jconv import _geometry as geometry
-from jconv._errors import ConvError
+from jconv._core import geometry
+from jconv._core.errors import ConvError
+from jconv._core.layout import LayoutError, parse_layout, spatial_names
 from jconv._explore.limits import MAX_AXES, RefusedError
 from jconv._explore.question import (
     DTYPES,
@@ -31,7 +32,6 @@ from jconv._explore.whole import (
     transposed_size,
     with_shape,
 )
-from jconv._layout import LayoutError, parse_layout, spatial_names
 
 
 def edit(question: Question, change: Mapping[str, Any]) -> Question:

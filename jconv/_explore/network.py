@@ -10,7 +10,7 @@ from typing import Any
 
 from jconv._chain.chain import ChainPlan, plan_chain
 from jconv._chain.layers import KINDS
-from jconv._errors import ConvError
+from jconv._core.errors import ConvError
 from jconv._explore.limits import (
     MAX_LAYERS,
     MAX_TOML,
@@ -22,7 +22,7 @@ from jconv._explore.limits import (
     check_taps,
     shortened,
 )
-from jconv._table import amount
+from jconv._plan.table import amount
 
 EXAMPLE = """\
 x_shape = [8, 45, 60, 3]

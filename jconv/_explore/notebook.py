@@ -10,7 +10,7 @@ from typing import Any
 from jconv._explore.question import Question, plain_question, write_address
 from jconv._explore.server import ExploreServer
 from jconv._explore.whole import entries, forward_plan
-from jconv._plan import Plan
+from jconv._plan.plan import Plan
 
 HEIGHT = 900  # px of the frame in the output cell
 # Who may frame the page: notebooks served from this machine, and those in an editor.

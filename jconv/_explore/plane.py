@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jconv._picture.picture import example_strips
-from jconv._picture.plane import draw_plane, lay_out
-from jconv._picture.strip import Gap, Slots, Strip
-from jconv._picture.svg import Canvas
-from jconv._plan import Plan
+from jconv._plan.picture.picture import example_strips
+from jconv._plan.picture.plane import draw_plane, lay_out
+from jconv._plan.picture.strip import Gap, Slots, Strip
+from jconv._plan.plan import Plan
+from jconv._support.svg import Canvas
 
 MOST_SLOTS = 24  # rows or columns that are drawn of an axis
 

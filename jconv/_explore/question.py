@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from jconv._core.layout import Layout, LayoutError, parse_layout
 from jconv._explore.limits import (
     MAX_ADDRESS,
     MAX_TEXT,
@@ -18,7 +19,6 @@ from jconv._explore.limits import (
     check_rank,
     check_taps,
 )
-from jconv._layout import Layout, LayoutError, parse_layout
 
 OPERATIONS = ("conv", "conv_input_grad", "conv_filter_grad", "conv_transpose")
 ARRAYS = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from jconv import _geometry as geometry
-from jconv._errors import Remedy
+from jconv._core import geometry
+from jconv._core.errors import Remedy
 from jconv._explore.limits import RefusedError
 from jconv._explore.question import DTYPES, Question, Size
-from jconv._plan import Plan, plan, plan_transpose
+from jconv._plan.plan import Plan, plan, plan_transpose
 
 
 def forward_plan(question: Question) -> Plan:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import jconv
-from jconv._cli import main
+from jconv._cli.main import main
 from jconv._explore.limits import MAX_LAYERS
 from jconv._explore.server import ANSWERS, MAX_BODY, ExploreServer, read_page
 

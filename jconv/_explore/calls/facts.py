@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from jconv._core.geometry import is_static
+from jconv._core.layout import Layout
 from jconv._explore.question import ARRAYS, Question
-from jconv._geometry import is_static
-from jconv._layout import Layout
-from jconv._plan import Plan
+from jconv._plan.plan import Plan
 
 RESULT = {
     "conv": "y",

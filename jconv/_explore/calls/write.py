@@ -12,7 +12,7 @@ from jconv._explore.calls.tensorflow_calls import tensorflow_call
 from jconv._explore.calls.torch_calls import torch_call
 from jconv._explore.question import Question
 from jconv._explore.whole import solved_padding
-from jconv._plan import Plan
+from jconv._plan.plan import Plan
 
 WRITERS = {
     "lax": lax_call,
