@@ -12,6 +12,7 @@ from jconv._core.errors import ConvError as ConvError
 from jconv._core.errors import Remedy as Remedy
 from jconv._diagnosis.diagnose import Diagnosis as Diagnosis
 from jconv._diagnosis.diagnose import diagnose as diagnose
+from jconv._explore.notebook import explore as explore
 from jconv._ops.conv import conv as conv
 from jconv._ops.conv import conv_filter_grad as conv_filter_grad
 from jconv._ops.conv import conv_input_grad as conv_input_grad
@@ -70,6 +71,7 @@ __all__ = [
     "diagnose",
     "everywhere",
     "explain",
+    "explore",
     "filter_grad_norms",
     "fold",
     "input_sizes",

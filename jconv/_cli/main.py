@@ -20,6 +20,7 @@ from jconv._check.settings import entries_of
 from jconv._cli.bench import add_bench
 from jconv._cli.demo import add_demo
 from jconv._cli.doctor import examine
+from jconv._cli.explore import add_explore
 from jconv._cli.printing import bold, bold_headers, print_json, remedy_dict, report_problem
 from jconv._cli.reading import (
     add_command,
@@ -194,6 +195,7 @@ _COMMANDS = {
     "bench": add_bench,
     "doctor": _add_doctor,
     "demo": add_demo,
+    "explore": add_explore,
 }
 
 

@@ -35,12 +35,12 @@ LAYERS = {
     "_trace": 10,
     "compat": 11,  # compat.lax reads lax's calls as accelerate does
     "_research": 11,  # clipped_grad rewrites what it traced
+    "_explore": 11,
     "_tuning": 11,
     "testing": 11,
     "": 12,
     "_bench": 13,
     "_demo": 13,
-    "_explore": 13,
     "_cli": 14,
     "__main__": 15,
 }

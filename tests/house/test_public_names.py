@@ -31,6 +31,7 @@ PUBLIC = {
     "diagnose",
     "everywhere",
     "explain",
+    "explore",
     "filter_grad_norms",
     "fold",
     "input_sizes",

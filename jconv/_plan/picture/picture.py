@@ -25,7 +25,7 @@ from jconv._core.geometry import Size, is_static, smallest_size
 from jconv._core.layout import spatial_names
 from jconv._plan.picture.axis import draw_conv, draw_transposed
 from jconv._plan.picture.grid import rows
-from jconv._plan.picture.plane import draw_plane
+from jconv._plan.picture.plane import draw_plane, lay_out
 from jconv._plan.picture.strip import Strip
 from jconv._plan.record import PlanRecord
 from jconv._plan.table import plan_table, shape_text
@@ -34,8 +34,8 @@ from jconv._support.svg import INK, PAPER, Canvas
 Draw = Callable[[Canvas, Strip, float], float]
 
 
-def plan_svg(plan: PlanRecord) -> str:
-    """The picture of a plan, at most 1000 px wide."""
+def plan_svg(plan: PlanRecord, *, plane: bool = True) -> str:
+    """The picture of a plan, at most 1000 px wide; without the `plane` of two axes if told so."""
     canvas = Canvas()
     y = _lines(canvas, 16, 30, _headline(plan), 108, size=14, font_weight="bold")
     strips, note = example_strips(plan)
@@ -48,9 +48,10 @@ def plan_svg(plan: PlanRecord) -> str:
             y = _lines(canvas, 16, y + 20, facts[axis], 118, size=13, font_weight="bold")
             if strips:
                 y = draw(canvas, strips[axis], y)
-    if strips and len(strips) == 2:
+    if plane and strips and len(strips) == 2:
         with canvas.group("jc-plane"):
-            draw_plane(canvas, strips[0], strips[1], y + 16, transposed=plan.op != "conv")
+            planes = lay_out(strips[0], strips[1])
+            draw_plane(canvas, planes, y + 16, transposed=plan.op != "conv")
     return canvas.svg(_headline(plan), "; ".join(facts))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 from jconv._plan.picture.grid import CUT, TAP, UNREAD, ZERO, X, Y
 from jconv._plan.picture.strip import Gap, Slots, Strip, choose_slots, strip_slots
@@ -16,18 +17,55 @@ Kind = tuple[str, tuple[str, str]]  # class and colour
 Drawn = tuple[Slots, Slots]
 
 
-# Long because it sets one mark after the other: cells, then the window, then the words.
-def draw_plane(canvas: Canvas, height: Strip, width: Strip, y: float, *, transposed: bool) -> float:
-    """The planes of x and y with one output, or in a transposed one input; the y that follows."""
+@dataclasses.dataclass(frozen=True)
+class Planes:
+    """Two axes, the window that is marked, and the positions that are drawn.
+
+    Attributes:
+        axes: the strips of the rows and of the columns.
+        chosen: the marked window on each axis.
+        wide: the drawn positions of the plane that windows lie in.
+        narrow: the drawn windows.
+    """
+
+    axes: tuple[Strip, Strip]
+    chosen: tuple[int, int]
+    wide: Drawn
+    narrow: Drawn
+
+
+def lay_out(
+    height: Strip, width: Strip, chosen: Sequence[int] | None = None, most: int = MOST
+) -> Planes:
+    """What of two axes is drawn in at most `most` rows and columns, the chosen window among it."""
     axes = (height, width)
-    if any(not (axis.o and axis.k and axis.i) for axis in axes):
-        return y
-    chosen = tuple(map(_chosen, axes))
-    wide = (strip_slots(height, MOST, chosen[0]), strip_slots(width, MOST, chosen[1]))
-    narrow = tuple(
-        choose_slots(0, axis.o, MOST, iter((o, o - 1, o + 1)))
-        for axis, o in zip(axes, chosen, strict=True)
+    row, column = map(_chosen, axes) if chosen is None else chosen
+    return Planes(
+        axes=axes,
+        chosen=(row, column),
+        wide=(strip_slots(height, most, row), strip_slots(width, most, column)),
+        narrow=(
+            choose_slots(0, height.o, most, iter((row, row - 1, row + 1))),
+            choose_slots(0, width.o, most, iter((column, column - 1, column + 1))),
+        ),
     )
+
+
+# Long because it sets one mark after the other: cells, then the window, then the words.
+def draw_plane(
+    canvas: Canvas, planes: Planes, y: float, *, transposed: bool
+) -> tuple[float, dict[str, tuple[float, float, float]]]:
+    """The planes of x and y with one output, or in a transposed one input.
+
+    Returns:
+        The y that follows; and of the plane of windows (`one`) and of the plane that they lie in
+        (`many`) the left side, the top, and the side of a cell.
+    """
+    axes, chosen, wide, narrow = planes.axes, planes.chosen, planes.wide, planes.narrow
+    height, width = axes
+    places: dict[str, tuple[float, float, float]] = {}
+    if any(not (axis.o and axis.k and axis.i) for axis in axes):
+        return y, places
     small, taps = f"[{chosen[0]}, {chosen[1]}]", f"{height.k} × {width.k} taps"
     outputs = f"{height.o} × {width.o}"
     inputs = f"{height.i} × {width.i}"
@@ -35,13 +73,15 @@ def draw_plane(canvas: Canvas, height: Strip, width: Strip, y: float, *, transpo
     def one(top: float, left: float) -> None:
         """The plane of the o rows, with the chosen one."""
         kind = ("jc-plane-x", X) if transposed else ("jc-plane-y", Y)
-        _cells(canvas, left, top, (narrow[0], narrow[1]), lambda u, v: kind)
+        places["one"] = (left, top, CELL)
+        _cells(canvas, left, top, narrow, lambda u, v: kind)
         position = (range(chosen[0], chosen[0] + 1), range(chosen[1], chosen[1] + 1))
-        _marked(canvas, left, top, (narrow[0], narrow[1]), position, "jc-plane-one")
+        _marked(canvas, left, top, narrow, position, "jc-plane-one")
 
     def many(top: float, left: float) -> None:
         """The plane of positions, with the taps of the chosen one."""
         classify = _sum_kind if transposed else _input_kind
+        places["many"] = (left, top, CELL)
         _cells(canvas, left, top, wide, lambda u, v: classify(height, width, u, v))
         reads = (height.taps(chosen[0]), width.taps(chosen[1]))
         _marked(canvas, left, top, wide, reads, "jc-plane-tap")
@@ -56,7 +96,7 @@ def draw_plane(canvas: Canvas, height: Strip, width: Strip, y: float, *, transpo
             above = (above[0], f"output y: {inputs}")
         if _has(height, width, wide, "jc-plane-cut", _sum_kind):
             notes.append(("cropped", FAINT))
-        planes, drawings = ((narrow[0], narrow[1]), wide), (one, many)
+        pair, drawings = (narrow, wide), (one, many)
     else:
         heading = f"both axes: what y{small} is made of"
         bordered = " in its padding" if any(pad > 0 for pad in pads) else ""
@@ -66,16 +106,17 @@ def draw_plane(canvas: Canvas, height: Strip, width: Strip, y: float, *, transpo
             notes.append(("never read", UNREAD[1]))
         if _has(height, width, wide, "jc-plane-cut", _input_kind):
             notes.append(("cropped", FAINT))
-        planes, drawings = (wide, (narrow[0], narrow[1])), (many, one)
+        pair, drawings = (wide, narrow), (many, one)
 
     canvas.text(16, y + 12, heading, size=13, font_weight="bold")
     top, left, bottom = y + 46, 40.0, y + 46
     for side in (0, 1):
-        rows, columns = planes[side]
+        rows, columns = pair[side]
         canvas.text(left, top - 10, above[side], cls="jc-name")
         drawings[side](top, left)
         end = top + len(rows) * CELL
-        canvas.text(left, end + 17, below[side], fill=TAP[1], cls="jc-label")
+        name = "jc-label jc-plane-below"
+        canvas.text(left, end + 17, below[side], fill=TAP[1], cls=name)
         extra = notes if (side == 1) == transposed else []
         for line, (note, colour) in enumerate(extra, start=1):
             canvas.text(left, end + 17 + 17 * line, note, fill=colour, cls="jc-label")
@@ -84,10 +125,10 @@ def draw_plane(canvas: Canvas, height: Strip, width: Strip, y: float, *, transpo
         across = len(columns) * CELL
         if not side:
             reach = left + max(across, words)
-            middle = top + min(len(slots[0]) for slots in planes) * CELL / 2
+            middle = top + min(len(slots[0]) for slots in pair) * CELL / 2
             canvas.arrow(left + across + 10, reach + SPACE - 10, middle, stroke=INK)
             left = reach + SPACE
-    return bottom + 10
+    return bottom + 10, places
 
 
 def _chosen(axis: Strip) -> int:

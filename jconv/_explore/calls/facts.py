@@ -1,0 +1,200 @@
+"""The numbers of one planned call, as every framework needs them, and helpers to write code."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from jconv._core.geometry import is_static
+from jconv._core.layout import Layout
+from jconv._explore.question import ARRAYS, Question
+from jconv._plan.plan import Plan
+
+RESULT = {
+    "conv": "y",
+    "conv_transpose": "y",
+    "conv_input_grad": "dx",
+    "conv_filter_grad": "dw",
+}  # what the code calls its result
+
+
+class CannotSayError(ValueError):
+    """A framework has no words for a call; the text says which are missing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """One call in numbers; sizes and pads are those of the forward convolution.
+
+    Attributes:
+        op: the name of the operation.
+        s, b, d, k: stride, input dilation, dilation and taps of each axis.
+        i, o: rows of the forward convolution's input and output on each axis.
+        pads: the low and high pad of each axis.
+        rule: the name of the padding; None for numbers.
+        mode: the padding mode; None where the axes differ.
+        groups: the number of groups of channels.
+        layout: where batch, axes and channels stand in the caller's arrays.
+        x, w, g: full shapes in the caller's layout, g being that of the forward result.
+    """
+
+    op: str
+    s: tuple[int, ...]
+    b: tuple[int, ...]
+    d: tuple[int, ...]
+    k: tuple[int, ...]
+    i: tuple[int, ...]
+    o: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+    rule: str | None
+    mode: str | None
+    groups: int
+    layout: Layout
+    x: tuple[int, ...]
+    w: tuple[int, ...]
+    g: tuple[int, ...]
+
+    @property
+    def rank(self) -> int:
+        return len(self.s)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The names of the operation's two arrays."""
+        return ARRAYS[self.op]
+
+    @property
+    def covers(self) -> tuple[int, ...]:
+        """Rows that the dilated filter covers on each axis."""
+        return tuple(d * (k - 1) + 1 if k else 0 for k, d in zip(self.k, self.d, strict=True))
+
+    @property
+    def full(self) -> tuple[int, ...]:
+        """Rows that the filter's footprints make on each axis: s*(o-1) + K."""
+        return tuple(
+            s * (o - 1) + covered for s, o, covered in zip(self.s, self.o, self.covers, strict=True)
+        )
+
+    @property
+    def extra(self) -> tuple[int, ...]:
+        """The output_padding of a transposed convolution with these pads in numbers."""
+        return tuple(
+            i - (full - low - high)
+            for i, full, (low, high) in zip(self.i, self.full, self.pads, strict=True)
+        )
+
+    def slot(self, array: str) -> str:
+        """The role of an array or of the result in the forward convolution: x, w or y."""
+        if array in ("g", "dx", "dw"):
+            return {"g": "y", "dx": "x", "dw": "w"}[array]
+        if self.op == "conv_transpose" and array != "w":
+            return "y" if array == "x" else "x"
+        return array
+
+    def order(self, array: str, first: bool) -> tuple[int, ...]:
+        """The permutation that takes an array to channels first, or to channels last."""
+        slot = self.slot(array)
+        order = getattr(self.layout, slot)
+        if not first:
+            return order
+        return (order[-1], order[-2], *order[:-2]) if slot == "w" else (
+            order[0], order[-1], *order[1:-1])  # fmt: skip
+
+    def shape(self, array: str, first: bool) -> tuple[int, ...]:
+        """The shape of an array, or of the result, in that order."""
+        shape = {"x": self.x, "w": self.w, "y": self.g}[self.slot(array)]
+        return tuple(shape[at] for at in self.order(array, first))
+
+
+def facts_of(question: Question, plan: Plan) -> Facts:
+    """The numbers of a planned call.
+
+    Raises:
+        CannotSayError: where a size is a symbol.
+    """
+    x, g = plan.x_shape, plan.y_shape
+    if question.op == "conv_transpose":
+        x, g = g, x
+    pads = plan.padding
+    axes = plan.problem.axes
+    if not is_static(*x, *g, *plan.w_shape, *(size for pair in pads for size in pair)):
+        raise CannotSayError("Its sizes are symbols: give them numbers to see it written out.")
+    names, modes = set(question.padding), set(question.padding_mode)
+    rule = question.padding[0] if len(names) == 1 else None
+    layout = plan.layout
+    return Facts(
+        op=question.op,
+        s=question.stride,
+        b=question.input_dilation,
+        d=question.dilation,
+        k=tuple(int(axis.k) for axis in axes),
+        i=tuple(x[at] for at in layout.spatial("x")),
+        o=tuple(g[at] for at in layout.spatial("y")),
+        pads=pads,
+        rule=rule if isinstance(rule, str) else None,
+        mode=question.padding_mode[0] if len(modes) == 1 else None,
+        groups=question.groups,
+        layout=layout,
+        x=x,
+        w=plan.w_shape,
+        g=g,
+    )
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def permuted(facts: Facts, array: str, transpose: str, first: bool) -> list[str]:
+    """The line that brings an array into a framework's order; none where it is in it."""
+    order = facts.order(array, first)
+    if order == tuple(range(len(order))):
+        return []
+    return [f"{array} = {transpose}({array}, {order})"]
+
+
+def permuted_back(facts: Facts, transpose: str, first: bool) -> list[str]:
+    """The line that brings the result into the caller's order."""
+    name = RESULT[facts.op]
+    order = facts.order(name, first)
+    back = tuple(order.index(at) for at in range(len(order)))
+    return [] if back == tuple(range(len(back))) else [f"{name} = {transpose}({name}, {back})"]
+
+
+def call(function: str, *arrays: str, **keywords: object) -> str:
+    """The text of a call; keywords whose value is None are left out."""
+    given = [f"{name}={value!r}" for name, value in keywords.items() if value is not None]
+    return f"{function}({', '.join((*arrays, *given))})"
+
+
+def unless(values: Sequence[int], usual: int) -> int | tuple[int, ...] | None:
+    """One number for all axes, or one for each; None where every one is the usual."""
+    if all(value == usual for value in values):
+        return None
+    return values[0] if len(set(values)) == 1 else tuple(values)
+
+
+def one_pad(facts: Facts) -> tuple[int, ...] | None:
+    """For each axis the pad of both sides; None where two differ or one crops."""
+    if any(low != high or low < 0 for low, high in facts.pads):
+        return None
+    return tuple(low for low, _ in facts.pads)
+
+
+def refuse_empty(facts: Facts, who: str) -> None:
+    """Raise where a side has no rows."""
+    if 0 in (*facts.i, *facts.o, *facts.k):
+        raise CannotSayError(f"{who} refuses arrays without rows.")
+
+
+def refuse_dilated_input(facts: Facts, who: str) -> None:
+    """Raise where the input is dilated."""
+    if max(facts.b) > 1:
+        raise CannotSayError(
+            f"{who} has no input dilation: the zeros between rows of x must be put in before."
+        )
+
+
+def refuse_rank(facts: Facts, who: str) -> None:
+    """Raise for four spatial axes and more."""
+    if facts.rank > 3:
+        raise CannotSayError(f"{who} has convolutions of one to three spatial axes.")

@@ -1,0 +1,112 @@
+"""The call as ONNX nodes: channels first, pads in numbers, no backprop of the filter."""
+
+from __future__ import annotations
+
+from jconv._explore.calls.facts import RESULT, CannotSayError, Facts, refuse_empty
+
+_END = 2**31 - 1  # an index behind every row: Slice stops at the end
+_MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
+
+
+def onnx_call(facts: Facts) -> str:
+    """A list of nodes that take and make arrays in the caller's own layout."""
+    refuse_empty(facts, "ONNX")
+    if max(facts.b) > 1:
+        raise CannotSayError("ONNX's Conv has no input dilation.")
+    if facts.op == "conv_filter_grad":
+        raise CannotSayError("ONNX has no operator for a filter backprop.")
+    if facts.mode is None:
+        raise CannotSayError(
+            "ONNX's Pad puts the same kind of border on every axis; here they differ."
+        )
+    if facts.mode != "zeros" and facts.op != "conv":
+        raise CannotSayError("ONNX has no backprop of a border.")
+    nodes: list[str] = []
+    names = {name: _first(facts, name, nodes) for name in facts.arrays}
+    result = RESULT[facts.op]
+    order = facts.order(result, True)
+    turned = order != tuple(range(len(order)))
+    out = f"{result}_first" if turned else result
+    if facts.op == "conv":
+        _conv(facts, names, out, nodes)
+    else:
+        _transpose(facts, names, out, nodes)
+    if turned:
+        back = [order.index(at) for at in range(len(order))]
+        nodes.append(_node("Transpose", [out], [result], perm=back))
+    return "\n".join(["nodes = [", *(f"    {node}," for node in nodes), "]"])
+
+
+def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: object) -> str:
+    given = "".join(f", {name}={v!r}" for name, v in attributes.items() if v is not None)
+    return f'onnx.helper.make_node("{kind}", {inputs}, {outputs}{given})'
+
+
+def _first(facts: Facts, name: str, nodes: list[str]) -> str:
+    """The name of an array with its channels first; the node that makes it is added."""
+    order = facts.order(name, True)
+    if order == tuple(range(len(order))):
+        return name
+    nodes.append(_node("Transpose", [name], [f"{name}_first"], perm=list(order)))
+    return f"{name}_first"
+
+
+def _attributes(facts: Facts) -> dict[str, object]:
+    return {
+        "strides": list(facts.s) if max(facts.s) > 1 else None,
+        "dilations": list(facts.d) if max(facts.d) > 1 else None,
+        "group": facts.groups if facts.groups > 1 else None,
+    }
+
+
+def _lengthened(x: str, ends: list[tuple[int, int]], mode: str | None, nodes: list[str]) -> str:
+    """The name of x with rows put at both ends of each axis, negative numbers cutting."""
+    longer = [(max(low, 0), max(high, 0)) for low, high in ends]
+    if any(map(any, longer)):
+        # ONNX's order: all low ends, then all high ones.
+        sides = [0, 0, *(low for low, _ in longer), 0, 0, *(high for _, high in longer)]
+        nodes.append(_node("Constant", [], [f"{x}_sides"], value_ints=sides))
+        nodes.append(_node("Pad", [x, f"{x}_sides"], [f"{x}_padded"], mode=mode))
+        x = f"{x}_padded"
+    if min(min(pair) for pair in ends) < 0:
+        starts = [max(-low, 0) for low, _ in ends]
+        stops = [high if high < 0 else _END for _, high in ends]
+        axes = list(range(2, 2 + len(ends)))
+        named = {"starts": starts, "ends": stops, "axes": axes}
+        for name, numbers in named.items():
+            nodes.append(_node("Constant", [], [f"{x}_{name}"], value_ints=numbers))
+        nodes.append(_node("Slice", [x, *(f"{x}_{name}" for name in named)], [f"{x}_cut"]))
+        x = f"{x}_cut"
+    return x
+
+
+def _conv(facts: Facts, names: dict[str, str], out: str, nodes: list[str]) -> None:
+    x, pads = names["x"], list(facts.pads)
+    if facts.mode != "zeros" or min(min(pair) for pair in pads) < 0:
+        x = _lengthened(x, pads, _MODES.get(str(facts.mode)), nodes)
+        pads = [(0, 0)] * facts.rank
+    sides = [low for low, _ in pads] + [high for _, high in pads]
+    given = {"pads": sides if any(sides) else None, **_attributes(facts)}
+    nodes.append(_node("Conv", [x, names["w"]], [out], **given))
+
+
+def _transpose(facts: Facts, names: dict[str, str], out: str, nodes: list[str]) -> None:
+    array = names["x" if facts.op == "conv_transpose" else "g"]
+    sides = [low for low, _ in facts.pads] + [high for _, high in facts.pads]
+    limits = zip(facts.extra, facts.s, strict=True)
+    if min(sides) >= 0 and all(0 <= extra < s for extra, s in limits):
+        given = {
+            "pads": sides if any(sides) else None,
+            "output_padding": list(facts.extra) if any(facts.extra) else None,
+            **_attributes(facts),
+        }
+        nodes.append(_node("ConvTranspose", [array, names["w"]], [out], **given))
+        return
+    full = f"{out}_full"
+    nodes.append(_node("ConvTranspose", [array, names["w"]], [full], **_attributes(facts)))
+    ends = [
+        (-low, low + i - rows)
+        for (low, _), i, rows in zip(facts.pads, facts.i, facts.full, strict=True)
+    ]
+    name = _lengthened(full, ends, None, nodes)
+    nodes[-1] = nodes[-1].replace(f"['{name}']", f"['{out}']")
