@@ -1,6 +1,7 @@
 """jconv: convolution for JAX with the backward pass made explicit."""
 
 from jconv import compat as compat
+from jconv import sharding as sharding
 from jconv._accelerate import accelerate as accelerate
 from jconv._algorithms import algorithms as algorithms
 from jconv._chain.chain import ChainPlan as ChainPlan

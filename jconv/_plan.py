@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jax.typing import DTypeLike
 
 from jconv import _symbols as symbols
-from jconv._check.call import Call
+from jconv._check.call import ARRAYS, Call
 from jconv._check.resolve import Resolved
 from jconv._check.settings import as_int, entries_of, read_shape, read_symbols
+from jconv._devices.mesh_plan import LegDevices, legs_devices
+from jconv._devices.mesh_read import check_divided, read_mesh, read_spec
+from jconv._devices.roles import Spec
 from jconv._diagnosis.explain import resolve_or_explain
+from jconv._errors import ConvError, Remedy
 from jconv._geometry import Shape, Size, product, span
 from jconv._layout import Layout, parse_layout
 from jconv._leg import Leg as Leg
@@ -20,7 +24,7 @@ from jconv._leg import plain, plan_leg, read_number_dtype, read_platform
 from jconv._ops import capture, given_dtype
 from jconv._picture.picture import plan_html, plan_svg
 from jconv._plan_calls import PlanCalls
-from jconv._problem import LEGS, Problem
+from jconv._problem import LEGS, Problem, Slot
 from jconv._table import plan_table
 
 
@@ -54,6 +58,14 @@ class Plan(PlanCalls):
     problem: Problem
     layout: Layout
     leg_records: tuple[tuple[str, Leg], ...]
+    mesh: tuple[tuple[str, Size], ...] = ()
+    specs: tuple[tuple[str, Any], ...] = ()
+    device_records: tuple[tuple[str, LegDevices], ...] = ()
+
+    @property
+    def devices(self) -> dict[str, LegDevices]:
+        """For every leg what one device of the mesh holds, runs and sends; empty without a mesh."""
+        return dict(self.device_records)
 
     @property
     def legs(self) -> dict[str, Leg]:
@@ -84,6 +96,16 @@ class Plan(PlanCalls):
             "settings": {name: plain(value) for name, value in self.settings},
             "constraints": list(self.constraints),
             "legs": {name: leg.to_dict() for name, leg in self.leg_records},
+            **self._on_a_mesh(),
+        }
+
+    def _on_a_mesh(self) -> dict[str, Any]:
+        if not self.mesh:
+            return {}
+        return {
+            "mesh": {name: plain(size) for name, size in self.mesh},
+            "specs": {name: plain(spec) for name, spec in self.specs},
+            "devices": {name: leg.to_dict() for name, leg in self.device_records},
         }
 
     def _key(self) -> str:
@@ -117,7 +139,8 @@ class Plan(PlanCalls):
             >>> p.at(b=8, h=224, w=224).y_shape
             (8, 112, 112, 64)
         """
-        known = symbols.symbols_in((*self.x_shape, *self.w_shape))
+        mesh = dict(self.mesh)
+        known = symbols.symbols_in((*self.x_shape, *self.w_shape, *mesh.values()))
         sizes = read_symbols("plan.at", sizes, known)
         rest = {n: symbols.substitute(v, sizes) for n, v in self.settings}
         return _plan(
@@ -127,6 +150,8 @@ class Plan(PlanCalls):
             dtype=self.dtype,
             platform=self.platform,
             constraints=symbols.constrain("plan.at", self.constraints, sizes),
+            mesh={n: symbols.substitute(size, sizes) for n, size in mesh.items()} or None,
+            specs=dict(self.specs),
             **rest,
         )
 
@@ -138,6 +163,9 @@ def plan(
     dtype: DTypeLike = "float32",
     platform: str | None = None,
     constraints: Iterable[str] = (),
+    mesh: Any = None,
+    x_spec: Any = None,
+    w_spec: Any = None,
     **settings: Any,
 ) -> Plan:
     """Plan a convolution from shapes: what comes out, what it costs, which algorithm runs.
@@ -148,6 +176,10 @@ def plan(
         dtype: that of the operands.
         platform: "cpu", "cuda", "rocm" or "tpu"; None for the default backend's.
         constraints: facts about symbols, such as "h >= 7".
+        mesh: the devices that arrays are split over: the size of every mesh axis, {"data": 8}, a
+            number or a symbol, or a jax.sharding.Mesh; `Plan.devices` is then of one device.
+        x_spec, w_spec: for each dimension of x and w the mesh axis that splits it, as in a
+            jax.sharding.PartitionSpec.
         **settings: the keywords of `conv`.
 
     Returns:
@@ -169,6 +201,8 @@ def plan(
         dtype=dtype,
         platform=platform,
         constraints=constraints,
+        mesh=mesh,
+        specs={"x": x_spec, "w": w_spec},
         **settings,
     )
 
@@ -180,6 +214,9 @@ def plan_transpose(
     dtype: DTypeLike = "float32",
     platform: str | None = None,
     constraints: Iterable[str] = (),
+    mesh: Any = None,
+    x_spec: Any = None,
+    w_spec: Any = None,
     **settings: Any,
 ) -> Plan:
     """Plan a transposed convolution; arguments as in `plan`, keywords those of `conv_transpose`.
@@ -196,6 +233,8 @@ def plan_transpose(
         dtype=dtype,
         platform=platform,
         constraints=constraints,
+        mesh=mesh,
+        specs={"x": x_spec, "w": w_spec},
         **settings,
     )
 
@@ -224,6 +263,8 @@ def _plan(
     dtype: Any,
     platform: str | None,
     constraints: Iterable[str],
+    mesh: Any = None,
+    specs: Mapping[str, Any],
     **settings: Any,
 ) -> Plan:
     unknown = sorted(set(settings) - _SHARED - _TAKES[op])
@@ -245,7 +286,40 @@ def _plan(
     call = Call(op, {"x": x, "w": w}, {"x": name, "w": name}, **settings)
     resolved = resolve_or_explain(call)
     problem = capture(resolved.problem, settings.get("precision"))
-    return _assemble(call, resolved, problem, name, platform, facts)
+    made = _assemble(call, resolved, problem, name, platform, facts)
+    if mesh is None and any(spec is not None for spec in specs.values()):
+        argument = next(f"{name}_spec" for name, spec in specs.items() if spec is not None)
+        raise ConvError(
+            f"plan: `{argument}` names mesh axes, and there is no `mesh`.",
+            argument="mesh",
+            got=None,
+            expected="the sizes of the mesh axes, such as {'data': 8}",
+            remedies=[Remedy(argument, None, f"leave {argument} out")],
+        )
+    return made if mesh is None else _on_mesh(made, resolved, mesh, specs, scope)
+
+
+def _on_mesh(
+    made: Plan, resolved: Resolved, mesh: Any, specs: Mapping[str, Any], scope: Any
+) -> Plan:
+    """A plan with what every device holds, runs and sends."""
+    sizes = read_mesh("plan", mesh)
+    values = symbols.read_sizes("mesh", tuple(sizes.values()), scope)
+    sizes = dict(zip(sizes, values, strict=True))
+    problem = made.problem.replace(borders=resolved.borders)
+    lies: dict[Slot, Spec] = {}
+    for name, shape in (("x", made.x_shape), ("w", made.w_shape)):
+        argument = f"{name}_spec"
+        spec = read_spec("plan", argument, specs[name], len(shape), sizes)
+        check_divided("plan", argument, shape, spec, sizes)
+        slot: Any = ARRAYS[made.op][name]
+        lies[slot] = tuple(spec[at] for at in getattr(made.layout, slot))
+    return dataclasses.replace(
+        made,
+        mesh=tuple(sizes.items()),
+        specs=tuple((name, _frozen(spec)) for name, spec in specs.items()),
+        device_records=legs_devices(problem, lies, sizes, made.platform),
+    )
 
 
 def _listed(shape: Any) -> Any:

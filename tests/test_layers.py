@@ -43,6 +43,7 @@ LAYERS = {
     "_patches": 4,
     "_custom": 4,
     # faces
+    "sharding": 5,
     "_leg": 5,
     "_plan": 5,
     "_chain": 5,

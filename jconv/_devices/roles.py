@@ -21,7 +21,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from jconv._geometry import Size, product
+from jconv._geometry import Size, is_static, product
 from jconv._problem import OPERANDS, OUTPUT, Leg, Problem, Slot, itemsize
 
 Role = str | int | None  # None: a dimension that no leg can split, the filter's taps
@@ -116,7 +116,9 @@ def decide(
 
 def _in_order(problem: Problem, specs: Mapping[Slot, Spec]) -> list[str]:
     """Every mesh axis in use, those of one dimension outer first, the largest array's order."""
-    by_size = sorted(specs, key=lambda slot: -_bytes(problem, slot))
+    by_size = list(specs)
+    if problem.static:
+        by_size.sort(key=lambda slot: -_bytes(problem, slot))
     return list(dict.fromkeys(n for slot in by_size for names in specs[slot] for n in names))
 
 
@@ -145,11 +147,13 @@ def _best(
     """The role under which least has to move, and why arrays that lie otherwise are gathered."""
     refused: dict[Role, str] = {}
     costs: dict[Role, float] = {}
-    for role in dict.fromkeys(claims.values()):
+    candidates = list(dict.fromkeys(claims.values()))
+    for role in candidates:
         parts = math.prod(sizes[other] for other in chosen.get(role, ())) * sizes[name]
         reason = _unsplittable(problem, role, parts)
         if reason is None:
-            costs[role] = _moved(problem, claims, specs, role, sizes[name])
+            compared = problem.static and len(candidates) > 1  # symbols go by the first claim
+            costs[role] = _moved(problem, claims, specs, role, sizes[name]) if compared else 0.0
         else:
             refused[role] = reason
     # The first of equals: operands come before the result, the larger operand first.
@@ -180,7 +184,7 @@ def _unsplittable(problem: Problem, role: Role, parts: int) -> str | None:
     if role is None:
         return "no leg can split the filter's taps, nor the input channels of several groups"
     size = extent(problem, role)
-    if role == "g" and size % parts:
+    if role == "g" and is_static(size, parts) and size % parts:
         return f"{parts} parts do not hold whole ones of the {size} groups"
     return None
 

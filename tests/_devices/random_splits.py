@@ -48,27 +48,16 @@ def draw(rng: random.Random) -> dict[str, Any]:
                 at = rng.randrange(len(dims[array]))
                 if dims[array][at] is not None or rng.random() < 0.1:
                     spec[array][at].append(name)
-    whole = {
-        "n": shape["n"],
-        "C": groups * shape["c"],
-        "F": groups * shape["f"],
-        "c": shape["c"],
-        **dict(enumerate(rows)),
-    }
     for array, entries in spec.items():
         for role, names in zip(dims[array], entries, strict=True):
             parts = int(np.prod([sizes[n] for n in names]))
             if role is None:
                 names.clear()
-            elif role in ("C", "c"):
-                shape["c"] = whole["c"] = parts * -(-shape["c"] // parts)
-                whole["C"] = groups * shape["c"]
-            elif role == "F":
-                shape["f"] = parts * -(-shape["f"] // parts)
-            elif role == "n":
-                shape["n"] = parts * -(-shape["n"] // parts)
+            elif isinstance(role, int):
+                rows[role] *= 1 if rows[role] % parts == 0 else parts
             else:
-                rows[role] = parts * -(-rows[role] // parts)
+                size = shape[role.lower()]
+                shape[role.lower()] *= 1 if size % parts == 0 else parts
     mode = rng.choice(["zeros"] * 5 + ["circular", "reflect", "edge"])
     settings: dict[str, Any] = {
         "stride": [rng.choice([1, 1, 2, 3, 4]) for _ in range(rank)],
