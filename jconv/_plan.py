@@ -9,14 +9,12 @@ from typing import Any
 from jax.typing import DTypeLike
 
 from jconv import _symbols as symbols
-from jconv._check.call import ARRAYS, Call
+from jconv._check.call import Call
 from jconv._check.resolve import Resolved
 from jconv._check.settings import as_int, entries_of, read_shape, read_symbols
 from jconv._devices.mesh_plan import LegDevices, legs_devices
-from jconv._devices.mesh_read import check_divided, read_mesh, read_spec
-from jconv._devices.roles import Spec
+from jconv._devices.mesh_read import read_split
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError, Remedy
 from jconv._geometry import Shape, Size, product, span
 from jconv._layout import Layout, parse_layout
 from jconv._leg import Leg as Leg
@@ -24,7 +22,7 @@ from jconv._leg import plain, plan_leg, read_number_dtype, read_platform
 from jconv._ops import capture, given_dtype
 from jconv._picture.picture import plan_html, plan_svg
 from jconv._plan_calls import PlanCalls
-from jconv._problem import LEGS, Problem, Slot
+from jconv._problem import LEGS, Problem
 from jconv._table import plan_table
 
 
@@ -287,38 +285,16 @@ def _plan(
     resolved = resolve_or_explain(call)
     problem = capture(resolved.problem, settings.get("precision"))
     made = _assemble(call, resolved, problem, name, platform, facts)
-    if mesh is None and any(spec is not None for spec in specs.values()):
-        argument = next(f"{name}_spec" for name, spec in specs.items() if spec is not None)
-        raise ConvError(
-            f"plan: `{argument}` names mesh axes, and there is no `mesh`.",
-            argument="mesh",
-            got=None,
-            expected="the sizes of the mesh axes, such as {'data': 8}",
-            remedies=[Remedy(argument, None, f"leave {argument} out")],
-        )
-    return made if mesh is None else _on_mesh(made, resolved, mesh, specs, scope)
-
-
-def _on_mesh(
-    made: Plan, resolved: Resolved, mesh: Any, specs: Mapping[str, Any], scope: Any
-) -> Plan:
-    """A plan with what every device holds, runs and sends."""
-    sizes = read_mesh("plan", mesh)
-    values = symbols.read_sizes("mesh", tuple(sizes.values()), scope)
-    sizes = dict(zip(sizes, values, strict=True))
-    problem = made.problem.replace(borders=resolved.borders)
-    lies: dict[Slot, Spec] = {}
-    for name, shape in (("x", made.x_shape), ("w", made.w_shape)):
-        argument = f"{name}_spec"
-        spec = read_spec("plan", argument, specs[name], len(shape), sizes)
-        check_divided("plan", argument, shape, spec, sizes)
-        slot: Any = ARRAYS[made.op][name]
-        lies[slot] = tuple(spec[at] for at in getattr(made.layout, slot))
+    on_mesh = read_split(op, mesh, specs, call.shapes, resolved.layout, scope)
+    if on_mesh is None:
+        return made
+    sizes, lies = on_mesh
+    problem = problem.replace(borders=resolved.borders)
     return dataclasses.replace(
         made,
         mesh=tuple(sizes.items()),
         specs=tuple((name, _frozen(spec)) for name, spec in specs.items()),
-        device_records=legs_devices(problem, lies, sizes, made.platform),
+        device_records=legs_devices(problem, lies, sizes, platform),
     )
 
 

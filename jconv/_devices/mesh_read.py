@@ -5,9 +5,51 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jconv import _symbols as symbols
+from jconv._check.call import ARRAYS
 from jconv._devices.roles import Spec
 from jconv._errors import ConvError, Remedy
-from jconv._geometry import Size, is_static
+from jconv._geometry import Shape, Size, is_static
+from jconv._layout import Layout
+from jconv._problem import Slot
+
+
+def read_split(
+    op: str,
+    mesh: Any,
+    specs: Mapping[str, Any],
+    shapes: Mapping[str, Shape],
+    layout: Layout,
+    scope: Any,
+) -> tuple[dict[str, Size], dict[Slot, Spec]] | None:
+    """A mesh's sizes, and how every array lies on it in the library's own layout; None for none.
+
+    Args:
+        op: the operation that is planned.
+        mesh, specs: as they were given.
+        shapes, layout: of the arrays, the caller's.
+        scope: that of the symbols.
+    """
+    if mesh is None:
+        for name in [name for name, spec in specs.items() if spec is not None]:
+            raise ConvError(
+                f"plan: `{name}_spec` names mesh axes, and there is no `mesh`.",
+                argument="mesh",
+                got=None,
+                expected="the sizes of the mesh axes, such as {'data': 8}",
+                remedies=[Remedy(f"{name}_spec", None, f"leave {name}_spec out")],
+            )
+        return None
+    sizes = read_mesh("plan", mesh)
+    values = symbols.read_sizes("mesh", tuple(sizes.values()), scope)
+    sizes = dict(zip(sizes, values, strict=True))
+    lies: dict[Slot, Spec] = {}
+    for name, shape in shapes.items():
+        spec = read_spec("plan", f"{name}_spec", specs[name], len(shape), sizes)
+        check_divided("plan", f"{name}_spec", shape, spec, sizes)
+        slot: Any = ARRAYS[op][name]
+        lies[slot] = tuple(spec[at] for at in getattr(layout, slot))
+    return sizes, lies
 
 
 def read_mesh(op: str, value: Any) -> dict[str, Any]:

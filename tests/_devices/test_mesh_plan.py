@@ -208,7 +208,7 @@ def test_faults_of_a_mesh_are_said():
 
 
 def test_the_command_line_plans_on_a_mesh(capsys):
-    command = ["plan", "--x", "b,h,224,16", "--w", "3,3,16,32", "--padding", "1"]
+    command = ["plan", "b,h,224,16", "3,3,16,32", "--padding", "1"]
     assert cli.main([*command, "--mesh", "data=D", "--x-spec", ".,data"]) == 0
     said = capsys.readouterr().out
     assert "mesh data=D" in said
