@@ -23,7 +23,7 @@ from flax import nnx
 import jconv
 from jconv._bench.machine import header, use_threads
 from jconv._bench.match import WARM
-from jconv._clock import race, stopwatch
+from jconv._support.clock import race, stopwatch
 
 # Of the gradients' norm. Both are sums in float32, rounded differently. The models of this file
 # are smooth: a relu whose input is zero but for that rounding passes its gradient or does not, and

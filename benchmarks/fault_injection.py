@@ -40,9 +40,9 @@ from typing import Any
 from jconv import ConvError
 from jconv._check.call import ARRAYS, Call
 from jconv._check.resolve import resolve
+from jconv._core.geometry import resolve_axis
+from jconv._core.layout import parse_layout
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._geometry import resolve_axis
-from jconv._layout import parse_layout
 
 OPS = tuple(ARRAYS)
 TOLD = {

@@ -37,7 +37,7 @@ from jconv._bench.summary import (
     write_csv,
     wrong_results,
 )
-from jconv._files import write_whole
+from jconv._support.files import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 

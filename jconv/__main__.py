@@ -2,6 +2,6 @@
 
 import sys
 
-from jconv._cli import main
+from jconv._cli.main import main
 
 sys.exit(main())

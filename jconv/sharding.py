@@ -17,15 +17,15 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from jconv._check.call import ARRAYS, Call
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.layout import Layout, parse_layout
+from jconv._core.problem import OUTPUT
 from jconv._devices.local import LocalLeg, localize, run_local
 from jconv._devices.roles import Split
 from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import ConvError, Remedy
-from jconv._layout import Layout, parse_layout
-from jconv._ops import Ints, Padding, as_operand, capture, make_call
-from jconv._ops import Layout as LayoutLike
-from jconv._problem import OUTPUT
-from jconv._trilinear import run_leg
+from jconv._ops.conv import Ints, Padding, as_operand, capture, make_call
+from jconv._ops.conv import Layout as LayoutLike
+from jconv._ops.primitives import run_leg
 
 AxisNames = Sequence[str | Sequence[str] | None]
 

@@ -29,8 +29,8 @@ from shapes import SHAPES
 
 import jconv
 from jconv._algorithms import BY_NAME, _cost, winograd
-from jconv._planner import Planner, _choose_once, handicapped
-from jconv._problem import Problem
+from jconv._core.problem import Problem
+from jconv._planner.choose import Planner, _choose_once, handicapped
 
 CHANCE = 0.1  # by which two predictions may be off against each other
 PULL = 0.003  # what it costs to move a constant from where it began

@@ -22,7 +22,7 @@ from jconv._bench.machine import settle_allocator, use_threads
 from jconv._bench.match import WARM
 from jconv._bench.reference import operands
 from jconv._bench.suites import Row
-from jconv._clock import race
+from jconv._support.clock import race
 
 LIMIT = 1.1
 

@@ -32,9 +32,9 @@ from jconv._algorithms import BY_NAME, REGISTRY, fft, winograd
 from jconv._algorithms.winograd import tile_sizes as sizes
 from jconv._bench.machine import settle_allocator
 from jconv._bench.match import WARM
-from jconv._clock import race
-from jconv._planner import Planner
-from jconv._problem import LEGS, OPERANDS, Problem
+from jconv._core.problem import LEGS, OPERANDS, Problem
+from jconv._planner.choose import Planner
+from jconv._support.clock import race
 
 ROUNDS = 7
 HOPELESS = 4.0  # times the quickest: timed twice only

@@ -25,8 +25,8 @@ from scipy.optimize import least_squares
 
 from jconv._bench.machine import settle_allocator
 from jconv._bench.match import WARM
-from jconv._clock import race
-from jconv._progress import Progress
+from jconv._support.clock import race
+from jconv._support.progress import Progress
 
 CONTRACTED = {"plain": ((1,), (0,)), "transposed": ((1,), (1,)), "turned": ((0,), (0,))}
 NAMES = ("dot", "dot_rows", "dot_inner", "dot_columns", "product")

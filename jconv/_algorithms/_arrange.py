@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._geometry import Axis
-from jconv._jax import kept_apart
-from jconv._problem import Problem, itemsize
+from jconv._core.geometry import Axis
+from jconv._core.jax_hooks import kept_apart
+from jconv._core.problem import Problem, itemsize
 
 
 def window_axes(problem: Problem) -> tuple[Axis, ...]:

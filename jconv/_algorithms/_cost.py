@@ -12,9 +12,9 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from jconv._geometry import Axis, product
-from jconv._jax import FEW_TASKS
-from jconv._problem import OPERANDS, OUTPUT, Problem, itemsize
+from jconv._core.geometry import Axis, product
+from jconv._core.jax_hooks import FEW_TASKS
+from jconv._core.problem import OPERANDS, OUTPUT, Problem, itemsize
 
 
 @dataclasses.dataclass(frozen=True)

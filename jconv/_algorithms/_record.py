@@ -8,8 +8,8 @@ from typing import Protocol
 
 import jax
 
-from jconv._geometry import Size
-from jconv._problem import Problem
+from jconv._core.geometry import Size
+from jconv._core.problem import Problem
 
 MARGIN = 1.2  # of algorithms of many kernels, which cores that share no cache slow by more
 

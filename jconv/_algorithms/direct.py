@@ -17,9 +17,9 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._record import Algorithm, Planner
 from jconv._algorithms._window import swap_traps, window_sum
-from jconv._geometry import Axis, Size, product
-from jconv._jax import kept_apart
-from jconv._problem import OPERANDS, Problem, compute_dtype, itemsize
+from jconv._core.geometry import Axis, Size, product
+from jconv._core.jax_hooks import kept_apart
+from jconv._core.problem import OPERANDS, Problem, compute_dtype, itemsize
 
 
 def _run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:

@@ -23,8 +23,8 @@ from jconv._algorithms import _cost
 from jconv._algorithms._arrange import chunk, in_chunks, may_transform, widen
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
-from jconv._geometry import Axis, span
-from jconv._problem import Problem
+from jconv._core.geometry import Axis, span
+from jconv._core.problem import Problem
 
 WINDOW = 64  # taps: with fewer it never paid, and its rounding spreads over the whole picture
 RELUCTANCE = 100.0  # so many times the cost for those

@@ -23,9 +23,9 @@ from jconv._algorithms._arrange import (
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._rows import gather, passes
 from jconv._algorithms._scatter import parts, scatter
-from jconv._geometry import product
-from jconv._jax import FEW_TASKS
-from jconv._problem import Problem, itemsize
+from jconv._core.geometry import product
+from jconv._core.jax_hooks import FEW_TASKS
+from jconv._core.problem import Problem, itemsize
 
 Options = dict
 

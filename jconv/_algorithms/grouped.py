@@ -17,8 +17,8 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import part_of, widen
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._jax import kept_apart
-from jconv._problem import OPERANDS, Problem, itemsize
+from jconv._core.jax_hooks import kept_apart
+from jconv._core.problem import OPERANDS, Problem, itemsize
 
 CHANNELS = 16  # that a block should have, on its narrower side
 BLOCKS = 64  # more would take long to compile

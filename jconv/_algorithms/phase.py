@@ -20,8 +20,8 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import chunk, in_chunks, interleave, part_of, widen
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._geometry import Axis
-from jconv._problem import Problem, itemsize
+from jconv._core.geometry import Axis
+from jconv._core.problem import Problem, itemsize
 
 
 def _classes(axis: Axis, leg: str) -> list[tuple[range, Axis]]:

@@ -15,8 +15,8 @@ from jconv._algorithms import _cost
 from jconv._algorithms._arrange import chunk, in_chunks, part_of, widen
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
-from jconv._geometry import Axis
-from jconv._problem import OPERANDS, OUTPUT, Problem, Slot, itemsize
+from jconv._core.geometry import Axis
+from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, itemsize
 
 
 def dense(problem: Problem) -> Problem:

@@ -24,9 +24,9 @@ from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of
 from jconv._algorithms._window import resize
-from jconv._geometry import Axis
-from jconv._jax import kept_apart
-from jconv._problem import Problem, itemsize
+from jconv._core.geometry import Axis
+from jconv._core.jax_hooks import kept_apart
+from jconv._core.problem import Problem, itemsize
 
 FOLD = 8  # images among them, at most, where they are large
 STORED = 1 << 24  # bytes of them, and of images that are small together

@@ -28,9 +28,9 @@ from jconv._algorithms._arrange import (
 )
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
-from jconv._geometry import Axis
-from jconv._jax import kept_apart
-from jconv._problem import Problem, itemsize
+from jconv._core.geometry import Axis
+from jconv._core.jax_hooks import kept_apart
+from jconv._core.problem import Problem, itemsize
 
 
 def _side_by_side(axes: tuple[Axis, ...], count: int) -> tuple[Axis, ...]:

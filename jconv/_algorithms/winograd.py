@@ -43,9 +43,9 @@ from jconv._algorithms._transforms import (
     transform_line,
 )
 from jconv._algorithms._window import resize
-from jconv._geometry import Axis
-from jconv._jax import kept_apart
-from jconv._problem import Problem
+from jconv._core.geometry import Axis
+from jconv._core.jax_hooks import kept_apart
+from jconv._core.problem import Problem
 
 
 def tiles_of(axes: Sequence[Axis], m: int) -> list[Tile]:

@@ -15,8 +15,8 @@ from jax import lax
 import jconv
 from jconv._bench import contestant_torch
 from jconv._bench.suites import Row
-from jconv._clock import stopwatch
-from jconv._errors import ConvError, Remedy
+from jconv._core.errors import ConvError, Remedy
+from jconv._support.clock import stopwatch
 
 LEGS = ("forward", "input_grad", "filter_grad")
 STEP = "step"  # all three in one call

@@ -11,8 +11,8 @@ import numpy as np
 from jconv._bench.contestants import LEGS, STEP, Enter, Entry
 from jconv._bench.reference import TOLERANCE, error, expected, operands
 from jconv._bench.suites import Row
-from jconv._clock import race
-from jconv._progress import Progress
+from jconv._support.clock import race
+from jconv._support.progress import Progress
 
 WARM = 5e-2  # seconds: OpenMP's threads spin for 8 ms, and idle ones are first put on one core
 

@@ -12,9 +12,9 @@ import numpy as np
 from jconv._bench import contestant_torch
 from jconv._bench.match import WARM
 from jconv._bench.steps import JAX_OPERATIONS, Step, jax_step, torch_step
-from jconv._clock import race
-from jconv._progress import Progress
-from jconv._table import table, wrap
+from jconv._plan.table import table, wrap
+from jconv._support.clock import race
+from jconv._support.progress import Progress
 
 # Relative to lax's: the loss, and the length of the difference of all gradients as one vector.
 # Rounding grows on the way back through normalisations and kinks; a wrong tap gives 0.1 and more.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jconv._bench.contestants import STEP
-from jconv._errors import ConvError
+from jconv._core.errors import ConvError
 
 
 def can_plot() -> bool:

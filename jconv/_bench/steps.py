@@ -15,7 +15,7 @@ from jax import lax
 import jconv
 from jconv._bench import contestant_torch
 from jconv._bench.nets import NETS, Net, Shape, parameter
-from jconv._clock import stopwatch
+from jconv._support.clock import stopwatch
 
 RATE = 1e-3
 

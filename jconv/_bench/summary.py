@@ -10,7 +10,7 @@ from typing import Any
 
 from jconv._bench.contestants import STEP
 from jconv._bench.match import Timing
-from jconv._table import WIDTH, table, wrap
+from jconv._plan.table import WIDTH, table, wrap
 
 Key = tuple[str, str, str]  # suite, row, leg
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from jax.typing import DTypeLike
 
-from jconv import _symbols as symbols
 from jconv._chain.field import Field
 from jconv._chain.file import Lines, is_file, read_file
 from jconv._chain.layers import KINDS
@@ -22,11 +21,12 @@ from jconv._chain.repairs import joining_remedies
 from jconv._chain.restores import Resizing, Restore, find_restores
 from jconv._chain.table import chain_table
 from jconv._check.settings import read_symbols
-from jconv._errors import ConvError, Remedy
-from jconv._geometry import Shape, Size, is_static, product
-from jconv._layout import parse_layout, spatial_names
-from jconv._plan import Plan
-from jconv._problem import itemsize
+from jconv._core import symbols
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import Shape, Size, is_static, product
+from jconv._core.layout import parse_layout, spatial_names
+from jconv._core.problem import itemsize
+from jconv._plan.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

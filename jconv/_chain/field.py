@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from jconv._geometry import Axis, is_static
+from jconv._core.geometry import Axis, is_static
 
 Span = tuple[int, int] | None
 

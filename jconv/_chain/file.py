@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from jconv._chain.parts import nearest
-from jconv._errors import ConvError, Remedy
+from jconv._core.errors import ConvError, Remedy
 
 KEYS = ("x_shape", "layers", "dtype", "platform", "constraints", "layout")
 

@@ -36,9 +36,8 @@ from jconv._chain.parts import (
 from jconv._check import settings
 from jconv._check.call import Call
 from jconv._check.sizes import describe
-from jconv._diagnosis.explain import resolve_or_explain
-from jconv._errors import Remedy
-from jconv._geometry import (
+from jconv._core.errors import Remedy
+from jconv._core.geometry import (
     Shape,
     Size,
     input_sizes,
@@ -48,7 +47,8 @@ from jconv._geometry import (
     proved,
     resolve_axis,
 )
-from jconv._plan import Plan, plan, plan_transpose
+from jconv._diagnosis.explain import resolve_or_explain
+from jconv._plan.plan import Plan, plan, plan_transpose
 
 # Convolutions ---------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from jconv import _symbols as symbols
-from jconv._geometry import Shape, Size, is_static, same
+from jconv._core import symbols
+from jconv._core.geometry import Shape, Size, is_static, same
 
 SHORT = 7
 """Sizes of at most so many characters, such as 2*h, are shown as they are."""

@@ -7,15 +7,15 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jconv import _symbols as symbols
 from jconv._chain.field import Field, Reads, merged, through
 from jconv._chain.names import alike, pretty
 from jconv._check import settings
-from jconv._errors import ConvError, Remedy, show
-from jconv._geometry import Shape, Size, differ
-from jconv._layout import Layout
-from jconv._plan import Plan
-from jconv._table import shape_text
+from jconv._core import symbols
+from jconv._core.errors import ConvError, Remedy, show
+from jconv._core.geometry import Shape, Size, differ
+from jconv._core.layout import Layout
+from jconv._plan.plan import Plan
+from jconv._plan.table import shape_text
 
 
 @dataclasses.dataclass(frozen=True)

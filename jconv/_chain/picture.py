@@ -10,10 +10,10 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from jconv import _symbols as symbols
 from jconv._chain.table import each_axis, shortened
-from jconv._geometry import Shape, Size, is_static
-from jconv._layout import parse_layout
+from jconv._core import symbols
+from jconv._core.geometry import Shape, Size, is_static
+from jconv._core.layout import parse_layout
 
 if TYPE_CHECKING:
     from jconv._chain.chain import ChainPlan, ChainRow

@@ -9,15 +9,15 @@ from typing import Any
 
 from jax import export
 
-from jconv import _symbols as symbols
 from jconv._chain.file import Lines
 from jconv._chain.layers import KINDS, SHARED_KEYS
 from jconv._chain.parts import Layer, nearest, wrong
 from jconv._check.settings import read_shape
-from jconv._errors import ConvError, Remedy, show
-from jconv._geometry import Shape
-from jconv._layout import LayoutError, parse_layout
-from jconv._leg import read_number_dtype, read_platform
+from jconv._core import symbols
+from jconv._core.errors import ConvError, Remedy, show
+from jconv._core.geometry import Shape
+from jconv._core.layout import LayoutError, parse_layout
+from jconv._plan.leg import read_number_dtype, read_platform
 
 
 @dataclasses.dataclass(frozen=True)

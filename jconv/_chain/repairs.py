@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from jconv._chain.names import alike
 from jconv._chain.parts import Feature, Layer, Surroundings
 from jconv._check.settings import read_factors, read_padding
-from jconv._errors import ConvError, Remedy
-from jconv._geometry import Shape, is_static, smallest_size
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import Shape, is_static, smallest_size
 
 Layers = tuple[Layer, ...]
 

@@ -13,12 +13,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from jconv import _geometry as geometry
 from jconv._chain.names import SizeNames, alike, pretty
 from jconv._check import settings
 from jconv._check.sizes import describe
-from jconv._geometry import Shape, Size, is_static, span
-from jconv._plan import Plan
+from jconv._core import geometry
+from jconv._core.geometry import Shape, Size, is_static, span
+from jconv._plan.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from jconv._chain.names import SizeNames
-from jconv._geometry import is_static
-from jconv._table import WIDTH, amount, table, wrap
+from jconv._core.geometry import is_static
+from jconv._plan.table import WIDTH, amount, table, wrap
 
 if TYPE_CHECKING:
     from jconv._chain.chain import ChainPlan, ChainRow

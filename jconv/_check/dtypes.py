@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jconv._check.call import ARRAYS, Call
-from jconv._errors import ConvError, Remedy, show
+from jconv._core.errors import ConvError, Remedy, show
 
 INTEGERS = (
     "int8",

@@ -9,16 +9,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from jconv import _geometry as geometry
 from jconv._check.call import ARRAYS, LEG, Call
 from jconv._check.dtypes import read_dtypes
 from jconv._check.settings import LIMIT
 from jconv._check.sizes import SIZES
 from jconv._check.spec import Spec, read_spec
-from jconv._errors import ConvError, Remedy
-from jconv._geometry import Axis, Shape, Size, is_static, max_size, proved
-from jconv._layout import MOST_AXES, Layout
-from jconv._problem import OUTPUT, Problem
+from jconv._core import geometry
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import Axis, Shape, Size, is_static, max_size, proved
+from jconv._core.layout import MOST_AXES, Layout
+from jconv._core.problem import OUTPUT, Problem
 
 
 @dataclasses.dataclass(frozen=True)

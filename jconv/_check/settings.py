@@ -6,9 +6,9 @@ import operator
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from jconv._errors import ConvError, show
-from jconv._geometry import STRING_PADDINGS as STRING_PADDINGS
-from jconv._geometry import Shape, Size
+from jconv._core.errors import ConvError, show
+from jconv._core.geometry import STRING_PADDINGS as STRING_PADDINGS
+from jconv._core.geometry import Shape, Size
 
 MODES = ("zeros", "reflect", "edge", "circular")
 PRECISIONS = ("DEFAULT", "HIGH", "HIGHEST")

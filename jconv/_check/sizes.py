@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jconv import _geometry as geometry
 from jconv._check import settings
 from jconv._check.spec import Spec, told_shape
-from jconv._errors import ConvError, show
-from jconv._geometry import Shape, Size, is_static, max_size
+from jconv._core import geometry
+from jconv._core.errors import ConvError, show
+from jconv._core.geometry import Shape, Size, is_static, max_size
 
 Sizes = tuple[Size, Size, Size, Shape, Shape, Shape]
 

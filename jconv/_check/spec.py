@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from jconv import _geometry as geometry
 from jconv._check import settings
 from jconv._check.call import ARRAYS, Call
-from jconv._errors import ConvError, show
-from jconv._geometry import Shape, Size
-from jconv._layout import Layout, LayoutError, parse_layout
-from jconv._problem import Slot
+from jconv._core import geometry
+from jconv._core.errors import ConvError, show
+from jconv._core.geometry import Shape, Size
+from jconv._core.layout import Layout, LayoutError, parse_layout
+from jconv._core.problem import Slot
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._ops import conv, conv_filter_grad, conv_input_grad
+from jconv._ops.conv import conv, conv_filter_grad, conv_input_grad
 
 IMAGE = (8, 8, 1)
 CLASSES = 10

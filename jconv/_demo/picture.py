@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jconv._demo.run import Found
-from jconv._files import write_whole
+from jconv._support.files import write_whole
 
 COLOURS = {"lax": "#9aa5b1", "jconv": "#1f77b4", "accelerate(lax)": "#17a589"}
 

@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jconv._accelerate import accelerate
-from jconv._clock import race, stopwatch
 from jconv._demo.network import (
     CONVOLUTIONS,
     LAYERS,
@@ -28,7 +26,9 @@ from jconv._demo.network import (
     loss,
     settings,
 )
-from jconv._progress import Progress
+from jconv._support.clock import race, stopwatch
+from jconv._support.progress import Progress
+from jconv._trace.accelerate import accelerate
 
 NEEDED = {"sklearn": "scikit-learn", "optax": "optax", "matplotlib": "matplotlib"}
 BATCH, TRAINING_IMAGES, POINTS = 128, 1500, 8

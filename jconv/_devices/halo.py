@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from jconv._geometry import Axis, span
+from jconv._core.geometry import Axis, span
 
 NOTHING = -1  # the source of a row that no part holds: zeros
 

@@ -12,8 +12,9 @@ from collections.abc import Callable
 import jax
 from jax import lax
 
-from jconv import _jax
-from jconv._borders import pad_borders, pad_borders_adjoint
+from jconv._core import jax_hooks
+from jconv._core.geometry import Axis, Size
+from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
 from jconv._devices.exchange import (
     as_outputs,
     give_back,
@@ -23,8 +24,7 @@ from jconv._devices.exchange import (
 )
 from jconv._devices.halo import Border, Halo, split_axis
 from jconv._devices.roles import SUMMED, Role, Split, roles_of
-from jconv._geometry import Axis, Size
-from jconv._problem import OPERANDS, OUTPUT, Problem, Slot
+from jconv._ops.borders import pad_borders, pad_borders_adjoint
 
 RunLeg = Callable[[Problem, jax.Array, jax.Array], jax.Array]
 
@@ -123,7 +123,7 @@ def run_local(leg: LocalLeg, a: jax.Array, b: jax.Array, run: RunLeg) -> jax.Arr
                 out = own_outputs(out, dim, names, halo)
     names = leg.split.reduced(problem.leg)
     if names:
-        out = lax.psum(_jax.make_varying(out, names), names)
+        out = lax.psum(jax_hooks.make_varying(out, names), names)
     return out.astype(problem.out_dtype)
 
 

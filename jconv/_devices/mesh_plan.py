@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from jconv._core.geometry import Axis, Shape, Size, is_static, max_size, product, span
+from jconv._core.problem import LEGS, OPERANDS, OUTPUT, Problem, Slot, itemsize
 from jconv._devices.local import LocalLeg, localize
 from jconv._devices.roles import Spec, Split, decide, roles_of, told
-from jconv._geometry import Axis, Shape, Size, is_static, max_size, product, span
-from jconv._planner import choose
-from jconv._problem import LEGS, OPERANDS, OUTPUT, Problem, Slot, itemsize
+from jconv._planner.choose import choose
 
 
 @dataclasses.dataclass(frozen=True)

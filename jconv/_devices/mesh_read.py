@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jconv import _symbols as symbols
 from jconv._check.call import ARRAYS
+from jconv._core import symbols
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import Shape, Size, is_static
+from jconv._core.layout import Layout
+from jconv._core.problem import Slot
 from jconv._devices.roles import Spec
-from jconv._errors import ConvError, Remedy
-from jconv._geometry import Shape, Size, is_static
-from jconv._layout import Layout
-from jconv._problem import Slot
 
 
 def read_split(

@@ -21,8 +21,8 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-from jconv._geometry import Size, is_static, product
-from jconv._problem import OPERANDS, OUTPUT, Leg, Problem, Slot, itemsize
+from jconv._core.geometry import Size, is_static, product
+from jconv._core.problem import OPERANDS, OUTPUT, Leg, Problem, Slot, itemsize
 
 Role = str | int | None  # None: a dimension that no leg can split, the filter's taps
 Spec = tuple[tuple[str, ...], ...]  # for each dimension the mesh axes that split it, outer first

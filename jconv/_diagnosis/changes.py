@@ -16,6 +16,9 @@ from typing import Any
 from jconv._check.call import ARRAYS, Call
 from jconv._check.settings import LIMIT, entries_of
 from jconv._check.spec import Spec, read_spec
+from jconv._core.errors import ConvError
+from jconv._core.geometry import is_static, same
+from jconv._core.layout import MOST_AXES
 from jconv._diagnosis.fits import (
     ANY,
     TOLD,
@@ -29,9 +32,6 @@ from jconv._diagnosis.fits import (
     slot_of,
 )
 from jconv._diagnosis.repairs import number_in
-from jconv._errors import ConvError
-from jconv._geometry import is_static, same
-from jconv._layout import MOST_AXES
 
 Sizes = tuple[Any, ...]
 

@@ -12,9 +12,9 @@ from jconv._check.resolve import Resolved
 from jconv._check.settings import entries_of, read_shape
 from jconv._check.sizes import describe, input_sets
 from jconv._check.spec import read_spec
+from jconv._core.errors import ConvError, Remedy, show
 from jconv._diagnosis.explain import resolve_or_explain
 from jconv._diagnosis.fits import TOLD
-from jconv._errors import ConvError, Remedy, show
 
 OPS = tuple(ARRAYS)
 SETTINGS = {

@@ -13,10 +13,10 @@ from typing import Any
 from jconv._check.call import ARRAYS, Call
 from jconv._check.resolve import Resolved, resolve
 from jconv._check.sizes import describe_one
+from jconv._core.errors import ConvError, Remedy
 from jconv._diagnosis.changes import Change, ranks, shape_changes, spec_or_none
 from jconv._diagnosis.fits import ANY, TOLD, allows, sets_of, slot_of
 from jconv._diagnosis.values import setting_changes
-from jconv._errors import ConvError, Remedy
 
 REMEDIES = 4
 MARGIN = 0.8

@@ -13,8 +13,8 @@ from typing import Any
 from jconv._check.call import ARRAYS
 from jconv._check.settings import LIMIT
 from jconv._check.spec import Spec, told_shape
-from jconv._errors import ConvError
-from jconv._geometry import Size, is_static, same
+from jconv._core.errors import ConvError
+from jconv._core.geometry import Size, is_static, same
 
 ANY = range(LIMIT + 1)
 

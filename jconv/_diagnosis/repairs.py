@@ -11,8 +11,8 @@ from typing import Any
 
 from jconv._check import settings
 from jconv._check.settings import LIMIT, entries_of, read_pair
-from jconv._errors import show
-from jconv._layout import parse_layout
+from jconv._core.errors import show
+from jconv._core.layout import parse_layout
 
 Reading = tuple[Any, str]
 

@@ -11,12 +11,14 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from jconv import _geometry as geometry
 from jconv._check import settings
 from jconv._check.call import ARRAYS, Call
 from jconv._check.dtypes import kind_of, width_of
 from jconv._check.sizes import read_output_padding
 from jconv._check.spec import Spec, read_spec
+from jconv._core import geometry
+from jconv._core.geometry import STRING_PADDINGS, is_static
+from jconv._core.layout import parse_layout
 from jconv._diagnosis.changes import Change, ranks, spec_or_none
 from jconv._diagnosis.fits import distance, known_shapes
 from jconv._diagnosis.repairs import (
@@ -28,8 +30,6 @@ from jconv._diagnosis.repairs import (
     padding_readings,
     precision_readings,
 )
-from jconv._geometry import STRING_PADDINGS, is_static
-from jconv._layout import parse_layout
 
 DOUBT = 0.5
 """What it costs to doubt a well-formed stride, dilation or padding."""

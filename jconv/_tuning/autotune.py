@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jconv._algorithms import REGISTRY
-from jconv._clock import race
-from jconv._errors import ConvError, Remedy, show
-from jconv._explain import problems_of
-from jconv._planner import choose, excluded
-from jconv._problem import LEGS, OPERANDS, Problem, Slot
-from jconv._progress import Progress
-from jconv._trilinear import run_leg
+from jconv._core.errors import ConvError, Remedy, show
+from jconv._core.problem import LEGS, OPERANDS, Problem, Slot
+from jconv._ops.primitives import run_leg
+from jconv._planner.choose import choose, excluded
+from jconv._support.clock import race
+from jconv._support.progress import Progress
+from jconv._trace.explain import problems_of
 from jconv._tuning.device import Environment, this_environment
 from jconv._tuning.table import Measurement, TuningTable, describe
 

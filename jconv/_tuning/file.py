@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jconv._files import write_whole
+from jconv._support.files import write_whole
 
 FORMAT = "jconv tuning tables, 1"
 Read = TypeVar("Read")

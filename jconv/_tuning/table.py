@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from jconv._geometry import Axis, is_static
-from jconv._policy import tuning_context
-from jconv._problem import LEGS, Problem
-from jconv._table import table, wrap
+from jconv._core.geometry import Axis, is_static
+from jconv._core.problem import LEGS, Problem
+from jconv._plan.table import table, wrap
+from jconv._planner.policy import tuning_context
 from jconv._tuning.device import Environment, this_environment
 from jconv._tuning.file import read_file, write_file
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jconv._check.settings import as_int, entries_of
-from jconv._errors import ConvError, Remedy
+from jconv._core.errors import ConvError, Remedy
 
 CHANNELS_FIRST = {1: "NCW", 2: "NCHW", 3: "NCDHW"}
 CHANNELS_LAST = {1: "NWC", 2: "NHWC", 3: "NDHWC"}

@@ -21,9 +21,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jconv._geometry import Axis, differ, is_static, out_size, same
-from jconv._layout import Layout, parse_layout, spatial_names
-from jconv._ops import conv, conv_filter_grad, conv_input_grad
+from jconv._core.geometry import Axis, differ, is_static, out_size, same
+from jconv._core.layout import Layout, parse_layout, spatial_names
+from jconv._ops.conv import conv, conv_filter_grad, conv_input_grad
 
 Pairs = tuple[tuple[Any, Any], ...]
 

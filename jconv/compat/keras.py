@@ -12,11 +12,11 @@ from typing import Any
 from jax import Array
 from jax.typing import ArrayLike
 
+from jconv._check.foreign_errors import same_value, worded
 from jconv._check.settings import as_int, entries_of
-from jconv._geometry import differ, is_static, out_size, same, smallest_size, span
-from jconv._ops import conv as _conv
-from jconv._ops import conv_transpose as _conv_transpose
-from jconv._reword import same_value, worded
+from jconv._core.geometry import differ, is_static, out_size, same, smallest_size, span
+from jconv._ops.conv import conv as _conv
+from jconv._ops.conv import conv_transpose as _conv_transpose
 from jconv.compat._arguments import (
     CHANNELS_FIRST,
     CHANNELS_LAST,

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from jconv._check.foreign_errors import same_value, worded
 from jconv._check.settings import as_int, entries_of
-from jconv._geometry import is_static, out_size, smallest_size
-from jconv._layout import spatial_names
-from jconv._ops import conv as _conv
-from jconv._ops import conv_transpose as _conv_transpose
-from jconv._patches import fold as _fold
-from jconv._reword import same_value, worded
+from jconv._core.geometry import is_static, out_size, smallest_size
+from jconv._core.layout import spatial_names
+from jconv._ops.conv import conv as _conv
+from jconv._ops.conv import conv_transpose as _conv_transpose
+from jconv._ops.unfold import fold as _fold
 from jconv.compat._arguments import (
     add_bias,
     read_array,

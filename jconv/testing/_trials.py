@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jconv import _ops as ops
 from jconv._algorithms import algorithms
-from jconv._policy import policy
+from jconv._ops import conv as ops
+from jconv._planner.policy import policy
 from jconv.testing import _reference as reference
 from jconv.testing._cases import Case, make_case
 from jconv.testing._questions import SLOTS, Item, Question

@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
+from jconv._core.geometry import Axis
 from jconv._devices.halo import NOTHING, Border, Halo, split_axis
-from jconv._geometry import Axis
 
 
 def convolve(x, w, axis):

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from random_splits import draw
 
 import jconv
-from jconv import _cli as cli
+from jconv._cli import main as cli
 
 KINDS = ("all-gather", "all-reduce", "collective-permute", "all-to-all", "reduce-scatter")
 

@@ -8,10 +8,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
+from jconv._check.foreign_errors import same_value, worded
 from jconv._check.settings import as_int, entries_of
-from jconv._geometry import is_static
-from jconv._ops import conv, conv_filter_grad, conv_input_grad
-from jconv._reword import same_value, worded
+from jconv._core.geometry import is_static
+from jconv._ops.conv import conv, conv_filter_grad, conv_input_grad
 from jconv.compat._arguments import CHANNELS_FIRST, CHANNELS_LAST, read_choice, wrong
 
 NAMES = {

@@ -8,7 +8,7 @@ from typing import Any
 from jax import Array
 from jax.typing import ArrayLike
 
-from jconv._geometry import same
+from jconv._core.geometry import same
 from jconv.compat._arguments import read_array, read_count, wrong
 from jconv.compat.tf import _arguments as common
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from jax import Array
 
-from jconv._geometry import Shape, is_static
-from jconv._reword import same_value, worded
+from jconv._check.foreign_errors import same_value, worded
+from jconv._core.geometry import Shape, is_static
 from jconv.compat._arguments import CHANNELS_FIRST, read_count, read_each, wrong
 
 NAMES = {

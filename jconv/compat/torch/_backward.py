@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jax import Array
 from jax.typing import ArrayLike
 
-from jconv._ops import Ints, conv, conv_filter_grad, conv_input_grad
+from jconv._ops.conv import Ints, conv, conv_filter_grad, conv_input_grad
 from jconv.compat._arguments import read_array, wrong
 from jconv.compat.torch._arguments import run, settings
 from jconv.compat.torch._transposed import transposed_settings

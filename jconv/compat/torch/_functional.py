@@ -7,8 +7,8 @@ from typing import Any
 from jax import Array
 from jax.typing import ArrayLike
 
-from jconv._geometry import out_size
-from jconv._ops import Ints, conv
+from jconv._core.geometry import out_size
+from jconv._ops.conv import Ints, conv
 from jconv.compat._arguments import add_bias, read_array, read_choice, wrong
 from jconv.compat.torch._arguments import check_rows, run, settings, with_batch
 

@@ -8,9 +8,9 @@ from typing import Any
 from jax import Array
 from jax.typing import ArrayLike
 
-from jconv import _patches
-from jconv._geometry import out_size
-from jconv._ops import Ints
+from jconv._core.geometry import out_size
+from jconv._ops import unfold as _patches
+from jconv._ops.conv import Ints
 from jconv.compat._arguments import read_array, read_each, wrong
 from jconv.compat.torch._arguments import check_rows, run, with_batch
 

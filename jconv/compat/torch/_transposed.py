@@ -7,8 +7,8 @@ from typing import Any
 from jax import Array
 from jax.typing import ArrayLike
 
-from jconv._geometry import smallest_size
-from jconv._ops import Ints, conv_transpose
+from jconv._core.geometry import smallest_size
+from jconv._ops.conv import Ints, conv_transpose
 from jconv.compat._arguments import add_bias, read_array, read_each, wrong
 from jconv.compat.torch._arguments import check_rows, run, settings, with_batch
 

@@ -8,7 +8,7 @@ from typing import Any
 from jax import Array
 from jax.typing import ArrayLike
 
-from jconv._ops import Ints, conv_filter_grad, conv_input_grad
+from jconv._ops.conv import Ints, conv_filter_grad, conv_input_grad
 from jconv.compat._arguments import read_array
 from jconv.compat.torch._arguments import run, settings
 

@@ -1,0 +1,1 @@
+"""The jconv command: one module for each group of subcommands."""

@@ -1,0 +1,137 @@
+"""Reading the jconv command line: shapes, factors, pads, and a convolution's keywords."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jconv._core.errors import ConvError
+from jconv._core.symbols import read_constraints
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """--padding -1,2 as --padding=-1,2: argparse takes a value that begins so for an option."""
+    result: list[str] = []
+    for argument in arguments:
+        if re.match(r"-\d", argument) and result and re.fullmatch(r"--[a-z-]+", result[-1]):
+            result[-1] += f"={argument}"
+        else:
+            result.append(argument)
+    return result
+
+
+def shape(text: str) -> tuple[Any, ...]:
+    """8,224,224,3 or b,h,w,3 or 8x224x224x3: whole numbers and sizes as text."""
+    inner = text.strip().strip("()[]").strip()
+    separator = "," if "," in inner or " " in inner else "x"
+    parts = [part.strip() for part in inner.replace(" ", ",").split(separator) if part.strip()]
+    return tuple(int(part) if part.lstrip("-").isdigit() else part for part in parts)
+
+
+def factor(text: str) -> Any:
+    """2 or 2,1: one whole number, or one for each axis."""
+    return _literal(text, f"{text!r} is not a whole number, nor a list such as 2,1")
+
+
+def padding(text: str) -> Any:
+    """SAME, 1, 1,2 (one for each axis), or (1,2),(0,1) (a pair for each)."""
+    if text.strip().lstrip("-").replace("_", "").isalpha():
+        return text.strip()
+    value = _literal(text, f"{text!r} is neither a rule, nor a number, nor a list of (low,high)")
+    pair_alone = text.strip().startswith("(") and text.count("(") == 1
+    return (value,) if pair_alone and isinstance(value, tuple) else value
+
+
+def _literal(text: str, problem: str) -> Any:
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        raise argparse.ArgumentTypeError(problem) from None
+
+
+def layout(text: str) -> Any:
+    """NHWC, NCHW, or three dimension strings: NCHW,OIHW,NCHW."""
+    return tuple(text.split(",")) if "," in text else text
+
+
+def sizes(text: str) -> dict[str, int]:
+    """h=224,w=224."""
+    try:
+        return {name.strip(): int(size) for name, size in (p.split("=") for p in text.split(","))}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} does not read like h=224,w=224") from None
+
+
+def mesh(text: str) -> dict[str, Any]:
+    """data=2,rows=4 or data=D: the size of every mesh axis, a number or a symbol."""
+    try:
+        pairs = dict(part.split("=") for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} does not read like data=2,rows=4") from None
+    return {n.strip(): int(s) if s.strip().isdigit() else s.strip() for n, s in pairs.items()}
+
+
+def partition(text: str) -> tuple[Any, ...]:
+    """data,rows,.,.: the mesh axis of every dimension; . for none, a+b for several."""
+    entries = [entry.strip() for entry in text.split(",")]
+    return tuple(None if e in (".", "") else tuple(e.split("+")) for e in entries)
+
+
+def constraint(text: str) -> str:
+    """h >= 7."""
+    try:
+        return read_constraints("--constraint", (text,))[0]
+    except ConvError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
+
+
+def add_command(commands: Any, name: str, run: Callable[..., int], text: str, example: str) -> Any:
+    made = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--json", action="store_true", help="print JSON, for a program")
+    made.set_defaults(run=run)
+    return made
+
+
+def add_settings(command: Any) -> None:
+    group = command.add_argument_group("the convolution's keywords")
+    group.add_argument("--stride", type=factor, metavar="S", help="2 or 2,1")
+    group.add_argument("--padding", type=padding, metavar="P", help="SAME, 1, 1,2 or (1,2),(0,1)")
+    group.add_argument("--dilation", type=factor, metavar="D")
+    group.add_argument("--input-dilation", type=factor, metavar="B")
+    group.add_argument("--groups", type=factor, metavar="G")
+    group.add_argument("--layout", type=layout, help="NHWC, NCHW, or NCHW,OIHW,NCHW")
+    group.add_argument("--padding-mode", metavar="MODE", help="zeros, reflect, edge or circular")
+    group.add_argument("--output-padding", type=factor, metavar="N", help="of a transposed one")
+    group.add_argument("--output-shape", type=shape, metavar="SHAPE", help="of a transposed one")
+
+
+def add_tuning(command: Any) -> None:
+    command.add_argument(
+        "--tuning", metavar="FILE", help="a tuning table (jconv tune -o) to be in force"
+    )
+
+
+SETTINGS = (
+    "stride",
+    "padding",
+    "dilation",
+    "input_dilation",
+    "groups",
+    "layout",
+    "padding_mode",
+    "output_padding",
+    "output_shape",
+)
+
+
+def given(options: argparse.Namespace, names: Sequence[str] = SETTINGS) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}

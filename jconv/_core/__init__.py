@@ -1,0 +1,1 @@
+"""The equation b*i + p0 = s*o + d*k, and what is needed to speak of it."""

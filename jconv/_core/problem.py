@@ -1,0 +1,164 @@
+"""One frozen description of one leg of one convolution: all that an algorithm needs to know.
+
+The convolution is a trilinear form in three slots, x, w and y, and a leg is the partial
+derivative of that form in one slot: it takes arrays for two slots and returns the third.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from jconv._core.geometry import Axis, Shape, Size, is_static, product, same
+
+Leg = Literal["conv", "input_grad", "filter_grad"]
+Slot = Literal["x", "w", "y"]
+
+LEGS: tuple[Leg, ...] = ("conv", "input_grad", "filter_grad")
+OPERANDS: dict[Leg, tuple[Slot, Slot]] = {
+    "conv": ("x", "w"),
+    "input_grad": ("y", "w"),
+    "filter_grad": ("x", "y"),
+}
+OUTPUT: dict[Leg, Slot] = {"conv": "y", "input_grad": "x", "filter_grad": "w"}
+LEG_OF: dict[Slot, Leg] = {"y": "conv", "x": "input_grad", "w": "filter_grad"}
+
+
+@functools.lru_cache(maxsize=256)
+def compute_dtype(*dtypes: str) -> str:
+    """The dtype of products and sums: never below float32; integers wrap to the last one's.
+
+    Half precision is widened because XLA's CPU backend accumulates in the operands' precision,
+    whatever element type is preferred; the products are then exact.
+    """
+    kinds = {"complex" if "complex" in d else "float" if "float" in d else "int" for d in dtypes}
+    double = bool({"float64", "complex128"} & set(dtypes))
+    if "complex" in kinds:
+        return "complex128" if double else "complex64"
+    if "float" in kinds:
+        return "float64" if double else "float32"
+    return dtypes[-1]
+
+
+@functools.lru_cache(maxsize=64)
+def itemsize(dtype: str) -> int:
+    """Bytes of one element; less than a byte counts as one."""
+    bits = re.search(r"\d+", dtype)
+    return max(int(bits.group()) // 8, 1) if bits else 1
+
+
+class Tuning(Protocol):
+    """Measurements that outrank predictions; hashable, since a problem carries them."""
+
+    def times(self, problem: Problem, platform: str) -> Mapping[str, float]:
+        """Seconds by algorithm; nothing where this problem was not measured on this platform."""
+        ...
+
+
+class Borders(Protocol):
+    """What a padding mode other than zeros adds around x before a convolution without pads."""
+
+    @property
+    def mode(self) -> str: ...
+
+    @property
+    def sizes(self) -> Shape: ...  # x's own spatial sizes
+
+    @property
+    def pads(self) -> tuple[tuple[Size, Size], ...]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One leg, in the library's own layout: x (N, i..., G*C), w (k..., C, G*F), y (N, o..., G*F).
+
+    `borders` are made before a leg and taken back after it; algorithms see problems without any.
+    `vmapped` is () or one leading dimension that all three slots share: a vmap over both
+    operands, which is not a convolution of any single batch.
+    """
+
+    leg: Leg
+    axes: tuple[Axis, ...]
+    n: Size
+    groups: int
+    c: Size  # input channels of one group
+    f: Size  # output channels of one group
+    x_dtype: str
+    w_dtype: str
+    y_dtype: str
+    vmapped: Shape = ()
+    precision: tuple[str, str] = ("DEFAULT", "DEFAULT")
+    policy: str = "auto"
+    workspace: int | None = None
+    tuning: Tuning | None = None
+    borders: Borders | None = None  # `axes` are then those of the padded x
+
+    def shape(self, slot: Slot) -> Shape:
+        if slot == "w":
+            return (*self.vmapped, *(a.k for a in self.axes), self.c, self.groups * self.f)
+        if slot == "x":
+            rows = self.borders.sizes if self.borders else tuple(a.i for a in self.axes)
+            return (*self.vmapped, self.n, *rows, self.groups * self.c)
+        return (*self.vmapped, self.n, *(a.o for a in self.axes), self.groups * self.f)
+
+    def dtype(self, slot: Slot) -> str:
+        return {"x": self.x_dtype, "w": self.w_dtype, "y": self.y_dtype}[slot]
+
+    @functools.cached_property
+    def window_axes(self) -> tuple[Axis, ...]:
+        """The axes of the forward convolution that a leg is (of conv itself, for a filter grad)."""
+        if self.leg == "input_grad":
+            return tuple(axis.input_grad() for axis in self.axes)
+        return self.axes
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.shape(OUTPUT[self.leg])
+
+    @property
+    def out_dtype(self) -> str:
+        return self.dtype(OUTPUT[self.leg])
+
+    @functools.cached_property
+    def wide_dtype(self) -> str:
+        """The dtype that the leg computes in."""
+        return compute_dtype(*(self.dtype(slot) for slot in OPERANDS[self.leg]), self.out_dtype)
+
+    @property
+    def rank(self) -> int:
+        return len(self.axes)
+
+    @functools.cached_property
+    def static(self) -> bool:
+        sizes = (self.n, self.c, self.f, *self.vmapped)
+        return is_static(*sizes) and all(axis.static for axis in self.axes)
+
+    @functools.cached_property
+    def empty(self) -> bool:
+        """Whether the sum has no terms, so that the leg is zeros of its shape."""
+        sizes = (self.n, self.c, self.f, self.groups, *self.vmapped)
+        return any(same(size, 0) for size in sizes) or any(axis.empty for axis in self.axes)
+
+    @property
+    def multiplications(self) -> Size:
+        """Products in the sum, padding and dilation holes included: n * G*C*F * prod(o*k)."""
+        windows = product([axis.o * axis.k for axis in self.axes])
+        return product(self.vmapped) * self.n * self.groups * self.c * self.f * windows
+
+    @property
+    def bare(self) -> Problem:
+        """The problem itself, without what the caller lets the planner choose from."""
+        return self.replace(policy="auto", workspace=None, tuning=None)
+
+    @property
+    def unbordered(self) -> Problem:
+        """The problem of the padded x: borders copy its rows, so that cotangents are summed."""
+        if self.borders is None:
+            return self
+        return self.replace(borders=None, x_dtype=compute_dtype(self.x_dtype))
+
+    def replace(self, **changes: object) -> Problem:
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]

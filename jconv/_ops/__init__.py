@@ -1,0 +1,1 @@
+"""The public operations on arrays, and the primitives below them."""

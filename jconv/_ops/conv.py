@@ -1,0 +1,351 @@
+"""The public operations: conv, its two backprops, and the transposed convolution.
+
+Each reads its arguments into a Call, has it checked by shapes alone, brings the arrays to the
+library's own layout, runs one leg of the trilinear form and takes the result back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from jconv._check import settings
+from jconv._check.call import ARRAYS, Call
+from jconv._check.dtypes import read_dtype
+from jconv._core.errors import ConvError
+from jconv._core.problem import OUTPUT, Problem
+from jconv._devices.explicit import check_unambiguous, laid_out, permuted, read_out_sharding
+from jconv._diagnosis.explain import resolve_or_explain
+from jconv._ops.primitives import run_leg
+from jconv._planner.policy import captured
+
+Ints = int | Sequence[int]
+Padding = str | int | Sequence[int | Sequence[int]]
+Layout = str | Sequence[str] | None
+Precision = Any
+
+
+def conv(
+    x: ArrayLike,
+    w: ArrayLike,
+    *,
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    dilation: Ints = 1,
+    input_dilation: Ints = 1,
+    groups: int = 1,
+    layout: Layout = None,
+    padding_mode: str = "zeros",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
+    out_sharding: Any = None,
+) -> Array:
+    """Convolution (cross-correlation, as everywhere in deep learning).
+
+    Per spatial axis y[o] = sum of x[i] * w[k] over b*i + p0 = s*o + d*k, summed over the input
+    channels of the group.
+
+    Args:
+        x: input, (N, spatial..., C) unless `layout` says otherwise.
+        w: filter, (spatial..., C / groups, O).
+        stride: s, one int or one for each spatial axis.
+        padding: "SAME", "SAME_LOWER", "VALID", "CAUSAL", an int for every side, or one entry
+            for each spatial axis, each an int or a (low, high) pair; negative values crop.
+        dilation: d, the spacing of the filter's taps.
+        input_dilation: b, the spacing of the input's rows.
+        groups: the channels are split into so many independent convolutions.
+        layout: "NHWC"- or "NCHW"-style string, or a (lhs, rhs, out) triple as in lax.
+        padding_mode: "zeros", "reflect", "edge" or "circular".
+        precision: as in lax; None reads `jax_default_matmul_precision`.
+        preferred_element_type: dtype of the result.
+        out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
+
+    Returns:
+        y, (N, spatial..., O).
+
+    Raises:
+        ConvError: if the arguments do not fit together.
+
+    Example:
+        >>> import jax.numpy as jnp, jconv
+        >>> x, w = jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 8))
+        >>> jconv.conv(x, w, stride=2).shape
+        (1, 3, 3, 8)
+    """
+    return _operate(
+        "conv",
+        {"x": x, "w": w},
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        input_dilation=input_dilation,
+        groups=groups,
+        layout=layout,
+        padding_mode=padding_mode,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
+    )
+
+
+def conv_input_grad(
+    g: ArrayLike,
+    w: ArrayLike,
+    *,
+    input_shape: Sequence[int],
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    dilation: Ints = 1,
+    input_dilation: Ints = 1,
+    groups: int = 1,
+    layout: Layout = None,
+    padding_mode: str = "zeros",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
+    out_sharding: Any = None,
+) -> Array:
+    """The gradient of `conv` in its input: <g, conv(x, w)> = <x, conv_input_grad(g, w)>.
+
+    Per spatial axis x'[i] = sum of g[o] * w[k] over b*i + p0 = s*o + d*k, summed over the output
+    channels of the group.
+
+    Args:
+        g: cotangent of the forward convolution's result, (N, spatial..., O).
+        w: filter of the forward convolution, (spatial..., C / groups, O).
+        input_shape: shape of x, full or the spatial sizes alone. It must be told: a stride
+            forgets how many rows it left over.
+        stride, padding, dilation, input_dilation, groups, layout, padding_mode, precision: as
+            in the forward convolution.
+        preferred_element_type: dtype of the result.
+        out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
+
+    Returns:
+        x', of shape `input_shape`.
+
+    Raises:
+        ConvError: if no forward convolution with these arguments takes input_shape to g's shape.
+
+    Example:
+        >>> import jax.numpy as jnp, jconv
+        >>> g, w = jnp.ones((1, 3, 3, 8)), jnp.ones((3, 3, 3, 8))
+        >>> jconv.conv_input_grad(g, w, input_shape=(6, 5), stride=2).shape
+        (1, 6, 5, 3)
+    """
+    return _operate(
+        "conv_input_grad",
+        {"g": g, "w": w},
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        input_dilation=input_dilation,
+        groups=groups,
+        layout=layout,
+        padding_mode=padding_mode,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
+        input_shape=input_shape,
+    )
+
+
+def conv_filter_grad(
+    x: ArrayLike,
+    g: ArrayLike,
+    *,
+    filter_shape: Sequence[int],
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    dilation: Ints = 1,
+    input_dilation: Ints = 1,
+    groups: int = 1,
+    layout: Layout = None,
+    padding_mode: str = "zeros",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
+    out_sharding: Any = None,
+) -> Array:
+    """The gradient of `conv` in its filter: <g, conv(x, w)> = <w, conv_filter_grad(x, g)>.
+
+    Per spatial axis w'[k] = sum of x[i] * g[o] over b*i + p0 = s*o + d*k, summed over the batch.
+
+    Args:
+        x: input of the forward convolution, (N, spatial..., C).
+        g: cotangent of the forward convolution's result, (N, spatial..., O).
+        filter_shape: shape of w, full or the spatial sizes alone.
+        stride, padding, dilation, input_dilation, groups, layout, padding_mode, precision: as
+            in the forward convolution.
+        preferred_element_type: dtype of the result.
+        out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
+
+    Returns:
+        w', of shape `filter_shape`.
+
+    Raises:
+        ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
+
+    Example:
+        >>> import jax.numpy as jnp, jconv
+        >>> x, g = jnp.ones((1, 5, 5, 3)), jnp.ones((1, 3, 3, 8))
+        >>> jconv.conv_filter_grad(x, g, filter_shape=(3, 3), stride=2).shape
+        (3, 3, 3, 8)
+    """
+    return _operate(
+        "conv_filter_grad",
+        {"x": x, "g": g},
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        input_dilation=input_dilation,
+        groups=groups,
+        layout=layout,
+        padding_mode=padding_mode,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
+        filter_shape=filter_shape,
+    )
+
+
+def conv_transpose(
+    x: ArrayLike,
+    w: ArrayLike,
+    *,
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    output_padding: Ints | None = None,
+    output_shape: Sequence[int] | None = None,
+    dilation: Ints = 1,
+    groups: int = 1,
+    layout: Layout = None,
+    padding_mode: str = "zeros",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
+    out_sharding: Any = None,
+) -> Array:
+    """Transposed convolution: the exact adjoint of `conv` with the same arguments.
+
+    Not an inverse of conv: it takes a cotangent of conv's result back to the input's shape.
+    Of the `stride` sizes that conv takes to x's, `output_padding` or `output_shape` chooses
+    one; given neither, it is stride * size for SAME, SAME_LOWER and CAUSAL, and the smallest
+    for VALID and explicit padding.
+
+    Args:
+        x: input, (N, spatial..., O) for a filter of O output channels.
+        w: filter of that conv, (spatial..., C / groups, O): C are this operation's outputs.
+        stride, padding, dilation, groups, layout, padding_mode, precision: those of that conv.
+        output_padding: rows above the smallest size, one int or one for each spatial axis.
+        output_shape: shape of the result, full or the spatial sizes alone.
+        preferred_element_type: dtype of the result.
+        out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
+
+    Returns:
+        An array of the shape that conv takes to x's, with C channels.
+
+    Raises:
+        ConvError: if conv takes no such shape to x's; the message lists those that it does.
+
+    Example:
+        >>> import jax.numpy as jnp, jconv
+        >>> x, w = jnp.ones((1, 6, 6, 8)), jnp.ones((3, 3, 4, 8))
+        >>> jconv.conv_transpose(x, w, stride=2, padding=1, output_padding=1).shape
+        (1, 12, 12, 4)
+    """
+    return _operate(
+        "conv_transpose",
+        {"x": x, "w": w},
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        layout=layout,
+        padding_mode=padding_mode,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
+        output_padding=output_padding,
+        output_shape=output_shape,
+    )
+
+
+def _operate(op: str, arrays: dict[str, Any], *, out_sharding: Any, **keywords: Any) -> Array:
+    call = make_call(op, arrays, **keywords)
+    resolved = resolve_or_explain(call)
+    layout = resolved.layout
+    problem = capture(resolved.problem, keywords["precision"]).replace(borders=resolved.borders)
+    out_slot = OUTPUT[problem.leg]
+    slots: dict[str, Any] = ARRAYS[op]
+    given = {name: as_operand(array) for name, array in arrays.items()}
+    wanted, lies = read_out_sharding(op, out_sharding, problem.rank + 2), None
+    if wanted is not None:
+        lies = permuted(wanted, getattr(layout, out_slot))
+    else:
+        avals = {name: jax.typeof(array) for name, array in given.items()}
+        check_unambiguous(op, problem, layout, slots, avals)
+    operands = [_permute(given[name], getattr(layout, slot)) for name, slot in slots.items()]
+    out = _permute(run_leg(problem, *operands, out_spec=lies), layout.inverse(out_slot))
+    return out if wanted is None else laid_out(out, wanted)
+
+
+def as_operand(array: ArrayLike) -> Array:
+    """A JAX array of a dtype that is in use: one made in double precision may come in single."""
+    array = jnp.asarray(array)
+    return jax.lax.convert_element_type(array, dtype_name(array.dtype))
+
+
+def _permute(array: Array, order: tuple[int, ...]) -> Array:
+    return array if order == tuple(range(len(order))) else jnp.transpose(array, order)
+
+
+def make_call(op: str, arrays: dict[str, Any], **keywords: Any) -> Call:
+    """The Call that these arguments make, arrays described by shape and dtype."""
+    for name, array in arrays.items():
+        check_array(op, name, array)
+    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    dtypes = {name: dtype_name(array.dtype) for name, array in arrays.items()}
+    wanted = keywords.get("preferred_element_type")
+    keywords["preferred_element_type"] = given_dtype(op, "preferred_element_type", wanted)
+    return Call(op, shapes, dtypes, **keywords)
+
+
+def check_array(op: str, name: str, array: Any) -> None:
+    abstract = isinstance(array, jax.ShapeDtypeStruct)
+    if not abstract and hasattr(array, "shape") and hasattr(array, "dtype"):
+        return
+    remedy = (
+        f"jconv.plan and jax.eval_shape take shapes without values as `{name}`"
+        if abstract
+        else f"convert it with jnp.asarray({name})"
+    )
+    raise ConvError(
+        f"{op}: `{name}` must be an array; {remedy}.",
+        argument=name,
+        got=array if abstract else type(array).__name__,
+        expected="a JAX or NumPy array",
+    )
+
+
+def given_dtype(op: str, argument: str, value: Any) -> str | None:
+    """The name of the dtype that is used where a user gives this one; None for none."""
+    name = read_dtype(op, argument, value)
+    return None if name is None else dtype_name(name)
+
+
+def dtype_name(dtype: Any) -> str:
+    try:
+        return str(jax.dtypes.canonicalize_dtype(dtype))
+    except Exception:  # JAX's own for keys, whatever other libraries' dtypes raise
+        return str(dtype)
+
+
+def capture(problem: Problem, precision: Any) -> Problem:
+    """What a traced call depends on goes into the problem, so that gradients inherit it."""
+    changes = captured()
+    default = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    if precision is None and default is not None:
+        changes["precision"] = settings.default_precision(default)
+    return problem.replace(**changes)

@@ -1,0 +1,301 @@
+"""The three legs under JAX's transformations: one closure table, two hosts.
+
+With c the incoming cotangent, each leg's derivative in an operand is the leg that returns the
+operand's slot::
+
+    conv(x, w)             x' = input_grad(c, w)     w' = filter_grad(x, c)
+    input_grad(g, w)       g' = conv(c, w)           w' = filter_grad(c, g)
+    filter_grad(x, g)      x' = input_grad(g, c)     g' = conv(x, c)
+
+The first host is three bilinear JAX primitives, closed under every transformation. The second
+is jax.custom_vjp, which has no forward mode; it stands in should a JAX release lack the hooks.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jconv._core import jax_hooks
+from jconv._core.problem import LEG_OF, LEGS, OPERANDS, OUTPUT, Leg, Problem, Slot
+from jconv._devices.partition import (
+    alone,
+    over_explicit_axes,
+    partition_spec,
+    partitioned,
+    split_by_batch,
+)
+from jconv._devices.partition import out_spec as lies_as
+from jconv._devices.roles import Spec, Split, decide
+from jconv._planner.choose import Planner, choose
+
+
+def run_leg(
+    problem: Problem, a: jax.Array, b: jax.Array, out_spec: tuple[Any, ...] | None = None
+) -> jax.Array:
+    """One leg on its two operands, differentiable in both to any order.
+
+    `out_spec` says how the result lies over explicit mesh axes; None to follow the operands.
+    """
+    a, b = jax_hooks.make_varying_alike(a, b)
+    return _HOST(problem, a, b, out_spec)
+
+
+def derivative(problem: Problem, slot: Slot) -> tuple[Problem, tuple[Slot, Slot]]:
+    """The leg that gives the cotangent of an operand's slot, and its operands' slots.
+
+    This is the closure table: a trilinear form's derivative in one slot takes the other two.
+    """
+    leg = LEG_OF[slot]
+    return problem.replace(leg=leg), OPERANDS[leg]
+
+
+def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> jax.Array:
+    """A leg on one device: no autodiff happens in here any more."""
+    if problem.empty:
+        return jnp.zeros(problem.out_shape, problem.out_dtype)
+    if platform == "cpu" and choose(problem, platform).algorithm.name != "direct":
+        return _shared(a, b, problem=problem, platform=platform)
+    return _run(a, b, problem=problem, platform=platform)
+
+
+def _run(a: jax.Array, b: jax.Array, *, problem: Problem, platform: str) -> jax.Array:
+    return Planner(platform).run(problem, a, b).astype(problem.out_dtype)
+
+
+# What is unrolled compiles slowly, so a network's equal convolutions share one computation.
+_shared = jax_hooks.kept_apart(jax.jit(_run, static_argnames=("problem", "platform")))
+
+
+# --- the primitives -----------------------------------------------------------------------
+
+
+def _spec_of(problem: Problem, slot: Slot, aval: Any) -> Spec:
+    """The explicit mesh axes that split each dimension of an operand."""
+    explicit = aval.sharding.mesh.explicit_axes
+    return tuple(
+        tuple(name for name in jax_hooks.names_of(entry) if name in explicit)
+        for entry in jax_hooks.spec_of(aval)
+    )
+
+
+def _explicit_split(problem: Problem, a: Any, b: Any, out_spec: Any) -> tuple[Any, Split, Spec]:
+    """Over explicit mesh axes: the mesh, how the leg is split, and how its result lies."""
+    mesh = jax_hooks.mesh_of(a, b)
+    specs: dict[Slot, Spec] = {
+        slot: _spec_of(problem, slot, aval)
+        for slot, aval in zip(OPERANDS[problem.leg], (a, b), strict=True)
+        if jax_hooks.mesh_of(aval) is not None
+    }
+    if out_spec is not None:
+        explicit = mesh.explicit_axes
+        out_spec = tuple(tuple(n for n in names if n in explicit) for names in out_spec)
+        specs[OUTPUT[problem.leg]] = out_spec
+    sizes = {name: mesh.shape[name] for name in mesh.explicit_axes}
+    split = decide(problem, specs, sizes)
+    return mesh, split, lies_as(problem, split) if out_spec is None else out_spec
+
+
+def _out_aval(a: Any, b: Any, *, problem: Problem, out_spec: Any) -> Any:
+    """Shape and dtype from the problem; over explicit mesh axes it lies as the leg is split."""
+    mesh, spec = jax_hooks.mesh_of(a, b), None
+    if mesh is not None:
+        _, _, lies = _explicit_split(problem, a, b, out_spec)
+        spec = partition_spec(lies)
+    like = a if jax_hooks.mesh_of(b) is None else b
+    return jax_hooks.output_aval(like, problem.out_shape, jnp.dtype(problem.out_dtype), mesh, spec)
+
+
+def _lowering(lower_fun: Any, platform: str) -> Any:
+    """The lowering rule of the three primitives on one platform."""
+
+    def rule(context: Any, *operands: Any, problem: Problem, out_spec: Any) -> Any:
+        run = functools.partial(_compute, platform=platform)
+        target = jax_hooks.target_of(context)
+        if jax_hooks.mesh_of(*context.avals_in) is not None:
+            first, second = context.avals_in
+            mesh, split, lies = _explicit_split(problem, first, second, out_spec)
+            fn = over_explicit_axes(problem, split, mesh, lies, run_leg)
+        elif target.devices == 1 or problem.empty:
+            fn = functools.partial(alone, problem, run=run)
+        elif target.asks and problem.static:
+            fn = partitioned(problem, target.mesh, target.free, run)
+        else:
+            fn = split_by_batch(problem, target.mesh, run)
+        return lower_fun(fn, multiple_results=False)(context, *operands)
+
+    return rule
+
+
+def _transpose(
+    slot: Slot, leg: Leg, cotangent: jax.Array, a: Any, b: Any, *, problem: Problem, out_spec: Any
+) -> jax.Array:
+    undefined, known = (a, b) if slot == OPERANDS[leg][0] else (b, a)
+    (other,) = set(OPERANDS[leg]) - {slot}
+    values = {OUTPUT[leg]: cotangent, other: known}
+    adjoint, slots = derivative(problem, slot)
+    lies = None
+    if jax_hooks.mesh_of(undefined.aval) is not None:
+        lies = _spec_of(problem, slot, undefined.aval)
+    result = run_leg(adjoint, *(values[s] for s in slots), out_spec=lies)
+    return jax_hooks.reshard_like(result, undefined.aval)
+
+
+def _batch(
+    leg: Leg, args: Any, dims: Any, *, problem: Problem, out_spec: Any
+) -> tuple[jax.Array, int]:
+    """vmap: fold one batched operand into its free index; two share a leading dimension."""
+    out = _mapped(leg, args, dims, problem)
+    if out_spec is not None and jax_hooks.mesh_of(jax.typeof(out)) is not None:
+        mapped = jax_hooks.names_of(jax_hooks.spec_of(jax.typeof(out))[0])
+        used = {name for names in out_spec for name in names}
+        lead = tuple(name for name in mapped if name not in used)
+        mesh = jax_hooks.mesh_of(jax.typeof(out))
+        out = jax_hooks.reshard(out, mesh, partition_spec((lead, *out_spec)))
+    return out, 0
+
+
+def _mapped(leg: Leg, args: Any, dims: Any, problem: Problem) -> jax.Array:
+    """The results of all mapped operands, along a leading dimension."""
+    (a, b), (dim_a, dim_b) = args, dims
+    slot_a, slot_b = OPERANDS[leg]
+    if dim_a is not None and dim_b is not None:
+        a, b = jnp.moveaxis(a, dim_a, 0), jnp.moveaxis(b, dim_b, 0)
+        size = a.shape[0]
+        if problem.vmapped:
+            a, b = (v.reshape(size * v.shape[1], *v.shape[2:]) for v in (a, b))
+            both = problem.replace(vmapped=(size * problem.vmapped[0],))
+            out = run_leg(both, a, b)
+            return out.reshape(size, *problem.out_shape)
+        return run_leg(problem.replace(vmapped=(size,)), a, b)
+    slot, array, dim = (slot_b, b, dim_b) if dim_a is None else (slot_a, a, dim_a)
+    index = _free_index(slot, OUTPUT[leg])
+    array = jnp.moveaxis(array, dim or 0, 0)
+    size = array.shape[0]
+    folded = _fold(problem, slot, index, array)
+    larger = problem.replace(**{index: size * getattr(problem, index)})
+    operands = (folded, b) if slot == slot_a else (a, folded)
+    out = run_leg(larger, *operands)
+    return _unfold(problem, OUTPUT[leg], index, size, out)
+
+
+def _free_index(slot: Slot, out: Slot) -> str:
+    """The index that an operand shares with the output alone, so that it is not summed over.
+
+    x and y share the batch, w and y the output channels, x and w the input channels.
+    """
+    return {frozenset("xy"): "n", frozenset("wy"): "f", frozenset("xw"): "c"}[frozenset(slot + out)]
+
+
+def _split(problem: Problem, slot: Slot, index: str) -> tuple[int, tuple[Any, ...]]:
+    """Where `index` stands in a slot, and the slot's shape with the groups set apart from it."""
+    shape = problem.shape(slot)
+    if index == "n":
+        return len(problem.vmapped), shape
+    if slot == "w" and index == "c":
+        return len(shape) - 2, shape
+    return len(shape), (*shape[:-1], problem.groups, getattr(problem, index))
+
+
+def _fold(problem: Problem, slot: Slot, index: str, array: jax.Array) -> jax.Array:
+    """A leading dimension merged into `index` as its slower part."""
+    at, shape = _split(problem, slot, index)
+    size = array.shape[0]
+    array = jnp.moveaxis(array.reshape(size, *shape), 0, at)
+    merged = problem.replace(**{index: size * getattr(problem, index)})
+    return array.reshape(merged.shape(slot))
+
+
+def _unfold(problem: Problem, slot: Slot, index: str, size: Any, array: jax.Array) -> jax.Array:
+    """The inverse of `_fold`: the slower part of `index` as a leading dimension."""
+    at, shape = _split(problem, slot, index)
+    array = array.reshape(*shape[:at], size, *shape[at:])
+    return jnp.moveaxis(array, at, 0).reshape(size, *problem.shape(slot))
+
+
+def _eagerly(primitive: Any) -> Any:
+    """Run outside jit by a compiled function that is kept for each problem."""
+    compiled = jax.jit(primitive.bind, static_argnames=("problem", "out_spec"))
+
+    def run(a: jax.Array, b: jax.Array, *, problem: Problem, out_spec: Any) -> jax.Array:
+        with jax.disable_jit(False):  # under disable_jit it would call itself for ever
+            return compiled(a, b, problem=problem, out_spec=out_spec)
+
+    return run
+
+
+def _primitives_host(hooks: Any) -> tuple[Any, tuple[Any, ...]]:
+    primitives = {}
+    for leg in LEGS:
+        primitive = hooks.Primitive(f"jconv_{leg}")
+        primitive.def_abstract_eval(_out_aval)
+        primitive.def_impl(_eagerly(primitive))
+        hooks.defbilinear(
+            primitive, *(functools.partial(_transpose, slot, leg) for slot in OPERANDS[leg])
+        )
+        hooks.primitive_batchers[primitive] = functools.partial(_batch, leg)
+        for platform in (None, "cpu", "cuda", "rocm", "tpu"):
+            rule = _lowering(hooks.lower_fun, platform or "other")
+            hooks.register_lowering(primitive, rule, platform=platform)
+        primitives[leg] = primitive
+
+    def bind(problem: Problem, a: jax.Array, b: jax.Array, out_spec: Any) -> jax.Array:
+        return primitives[problem.leg].bind(a, b, problem=problem, out_spec=out_spec)
+
+    jax_hooks.tell_devices(tuple(primitives.values()))
+    return bind, tuple(primitives.values())
+
+
+# --- custom_vjp, should the hooks be missing ----------------------------------------------
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3))
+def _custom_vjp_host(problem: Problem, a: jax.Array, b: jax.Array, out_spec: Any) -> jax.Array:
+    run = functools.partial(_compute, platform=jax_hooks.default_platform())
+    return alone(problem, a, b, run)
+
+
+def _custom_fwd(
+    problem: Problem, a: jax.Array, b: jax.Array, out_spec: Any
+) -> tuple[jax.Array, Any]:
+    return _custom_vjp_host(problem, a, b, out_spec), (a, b)
+
+
+def _custom_bwd(
+    problem: Problem, out_spec: Any, residuals: Any, cotangent: jax.Array
+) -> tuple[Any, ...]:
+    operands = OPERANDS[problem.leg]
+    values = {OUTPUT[problem.leg]: cotangent, **dict(zip(operands, residuals, strict=True))}
+    grads = []
+    for slot in operands:
+        adjoint, slots = derivative(problem, slot)
+        grads.append(run_leg(adjoint, *(values[s] for s in slots)))
+    return tuple(grads)
+
+
+_custom_vjp_host.defvjp(_custom_fwd, _custom_bwd)
+
+
+if jax_hooks.HOOKS is not None:
+    _HOST, PRIMITIVES = _primitives_host(jax_hooks.HOOKS)
+else:
+    warnings.warn(
+        "this JAX release lacks the interpreter hooks that jconv's primitives need; jconv runs "
+        "on jax.custom_vjp instead: forward-mode differentiation is off, all else is unchanged",
+        stacklevel=2,
+    )
+    _HOST, PRIMITIVES = _custom_vjp_host, ()
+
+
+def convs_saveable(primitive: Any, *_: Any, **__: Any) -> bool:
+    """A rematerialisation policy for jax.checkpoint: keep what convolutions computed.
+
+    Example:
+        >>> import jax, jconv
+        >>> step = jax.checkpoint(lambda x, w: jconv.conv(x, w), policy=jconv.convs_saveable)
+    """
+    return primitive in PRIMITIVES or getattr(primitive, "name", "") == "conv_general_dilated"

@@ -1,0 +1,249 @@
+"""unfold and fold: the windows that a convolution reads as an array, and the exact adjoint.
+
+Both go one axis at a time, so that a filter of 3x3 taps costs 3 + 3 slices and not 9. They are
+slices, pads and sums and nothing else: JAX differentiates those itself, to any order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from jconv._algorithms._window import resize
+from jconv._check import settings
+from jconv._check.call import Call
+from jconv._check.foreign_errors import same_value, worded
+from jconv._check.resolve import Resolved
+from jconv._check.spec import read_spec
+from jconv._core.errors import ConvError, Remedy
+from jconv._core.geometry import Axis, Shape, is_static, span
+from jconv._core.layout import Layout, parse_layout
+from jconv._core.problem import compute_dtype
+from jconv._diagnosis.explain import resolve_or_explain
+from jconv._ops.borders import pad_borders, pad_borders_adjoint
+from jconv._ops.conv import Ints, Padding, make_call
+from jconv._ops.conv import Layout as LayoutLike
+
+
+def unfold(
+    x: ArrayLike,
+    kernel: Ints,
+    *,
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    dilation: Ints = 1,
+    input_dilation: Ints = 1,
+    layout: LayoutLike = None,
+    padding_mode: str = "zeros",
+) -> Array:
+    """The windows of x that a convolution reads, flattened into the channels (im2col).
+
+    Per spatial axis patches[o, k] = x[i] where b*i + p0 = s*o + d*k, and 0 where there is no such
+    row. The channels hold the taps and the input channels in the order in which the layout's
+    filter has them, so that conv(x, w) is unfold(x, kernel) times w, reshaped to (-1, O).
+
+    Args:
+        x: input, (N, spatial..., C) unless `layout` says otherwise.
+        kernel: taps of the filter, one int or one for each spatial axis.
+        stride, padding, dilation, input_dilation, layout, padding_mode: as in `conv`.
+
+    Returns:
+        An array (N, spatial..., taps * C); channels first, (N, C * taps, spatial...).
+
+    Raises:
+        ConvError: if the arguments do not fit together.
+
+    Example:
+        >>> import jax.numpy as jnp, jconv
+        >>> x, w = jnp.ones((1, 6, 6, 3)), jnp.ones((3, 3, 3, 8))
+        >>> patches = jconv.unfold(x, 3, stride=2)
+        >>> patches.shape
+        (1, 3, 3, 27)
+        >>> bool(jnp.allclose(patches @ w.reshape(27, 8), jconv.conv(x, w, stride=2)))
+        True
+    """
+    given = {
+        "x": x,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "input_dilation": input_dilation,
+        "layout": layout,
+        "padding_mode": padding_mode,
+    }
+    shape, dtype = _described("unfold", "x", x)
+    resolved, taps = _resolve("unfold", shape, dtype, kernel, given)
+    order, rank = resolved.layout, len(taps)
+    patches = jnp.transpose(jnp.asarray(x), order.x)
+    if resolved.borders is not None:
+        patches = pad_borders(patches, resolved.borders.pads, resolved.borders.mode)
+    for dim in range(rank, 0, -1):
+        axis = resolved.problem.axes[dim - 1]
+        patches = jnp.stack(_windows(patches, dim, axis), axis=rank + 1)
+    merged, (spatial, tail) = _filter_order(order), (rank + 1, patches.ndim)
+    patches = jnp.transpose(patches, (*range(spatial), *(spatial + at for at in merged)))
+    channels = math.prod(patches.shape[spatial:tail])
+    patches = patches.reshape(*patches.shape[:spatial], channels)
+    return jnp.transpose(patches, order.inverse("y"))
+
+
+def fold(
+    patches: ArrayLike,
+    kernel: Ints,
+    *,
+    input_shape: Sequence[int],
+    stride: Ints = 1,
+    padding: Padding = "SAME",
+    dilation: Ints = 1,
+    input_dilation: Ints = 1,
+    layout: LayoutLike = None,
+    padding_mode: str = "zeros",
+) -> Array:
+    """The adjoint of `unfold` (col2im): <p, unfold(x, kernel)> = <x, fold(p, kernel)>.
+
+    Every value is added to the row of x that it would have been read from. It is not an inverse:
+    a row comes back as often as windows have read it.
+
+    Args:
+        patches: (N, spatial..., taps * C), as `unfold` orders them.
+        kernel: taps of the filter, one int or one for each spatial axis.
+        input_shape: shape of x, full or the spatial sizes alone. It must be told: a stride
+            forgets how many rows it left over.
+        stride, padding, dilation, input_dilation, layout, padding_mode: those of that `unfold`.
+
+    Returns:
+        An array of shape `input_shape`.
+
+    Raises:
+        ConvError: if unfold with these arguments takes input_shape to other patches.
+
+    Example:
+        >>> import jax.numpy as jnp, jconv
+        >>> patches = jconv.unfold(jnp.ones((1, 4, 1)), 3)
+        >>> jconv.fold(patches, 3, input_shape=(4,))[0, :, 0]
+        Array([2., 3., 3., 2.], dtype=float32)
+    """
+    given = {
+        "patches": patches,
+        "input_shape": input_shape,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "input_dilation": input_dilation,
+        "layout": layout,
+        "padding_mode": padding_mode,
+    }
+    shape, dtype = _described("fold", "patches", patches)
+    resolved, taps = _resolve("fold", shape, dtype, kernel, given)
+    order, rank, problem = resolved.layout, len(taps), resolved.problem
+    x = jnp.asarray(patches)
+    dtype = x.dtype
+    x = jnp.transpose(x.astype(compute_dtype(str(dtype))), order.y)
+    merged = _filter_order(order)
+    sizes = [(*taps, problem.c)[at] for at in merged]
+    x = x.reshape(*x.shape[: rank + 1], *sizes)
+    back = [merged.index(at) for at in range(rank + 1)]
+    x = jnp.transpose(x, (*range(rank + 1), *(rank + 1 + at for at in back)))
+    for dim in range(1, rank + 1):
+        x = _overlaid(x, dim, rank + 1, problem.axes[dim - 1])
+    if resolved.borders is not None:
+        borders = resolved.borders
+        x = pad_borders_adjoint(x, borders.sizes, borders.pads, borders.mode)
+    return jnp.transpose(x.astype(dtype), order.inverse("x"))
+
+
+def _windows(x: Array, dim: int, axis: Axis) -> list[Array]:
+    """For each tap the rows of x that it meets, one for each output."""
+    rows = axis.s * axis.o
+    x = resize(x, dim, axis.p0, rows + span(axis.k, axis.d) - 1, interior=axis.b - 1)
+    return [
+        lax.slice_in_dim(x, axis.d * k, axis.d * k + rows, axis.s, axis=dim) for k in range(axis.k)
+    ]
+
+
+def _overlaid(patches: Array, dim: int, taps: int, axis: Axis) -> Array:
+    """The adjoint: each tap's rows laid where they came from, and added up."""
+    rows = span(axis.i, axis.b)
+    parts = [
+        resize(
+            lax.index_in_dim(patches, k, taps, keepdims=False),
+            dim,
+            axis.d * k - axis.p0,
+            rows,
+            interior=axis.s - 1,
+        )
+        for k in range(axis.k)
+    ]
+    return lax.slice_in_dim(sum(parts[1:], parts[0]), 0, rows, axis.b, axis=dim)
+
+
+def _filter_order(layout: Layout) -> list[int]:
+    """Where (k..., C) stand in the layout's filter, its outputs left out."""
+    rank = len(layout.w) - 2
+    return sorted(range(rank + 1), key=lambda at: layout.w[at])
+
+
+def _described(op: str, name: str, array: Any) -> tuple[Shape, str]:
+    with worded(op, {name: name}, {name: array}, {}):
+        call = make_call("conv", {name: array})
+    shape, dtype = call.shapes[name], call.dtypes[name]
+    if len(shape) < 3:
+        raise ConvError(
+            f"{op}: `{name}` has {len(shape)} dimensions: batch, channels and at least one spatial "
+            "one are needed.",
+            argument=name,
+            got=shape,
+            expected="3 dimensions or more",
+        )
+    return shape, dtype
+
+
+def _resolve(
+    op: str, shape: Shape, dtype: str, kernel: Any, given: dict[str, Any]
+) -> tuple[Resolved, tuple[int, ...]]:
+    """The leg that has the same geometry: a convolution to one output channel, or its adjoint."""
+    rank = len(shape) - 2
+    taps = settings.read_factors(op, "kernel", kernel, rank)
+    array = "x" if op == "unfold" else "patches"
+    keywords = {name: value for name, value in given.items() if name != array}
+    names = {name: name for name in (*given, "kernel")}
+    values = dict.fromkeys(names, same_value)
+    if op == "unfold":
+        call = Call("conv", {"x": shape, "w": ()}, {"x": dtype, "w": dtype}, **keywords)
+    else:
+        # Sums of whole numbers are as good as any, though a cotangent has to be a float.
+        dtype = "float32" if "int" in dtype else dtype
+        names["g"] = "patches"
+        call = Call("conv_input_grad", {"g": shape, "w": ()}, {"g": dtype, "w": dtype}, **keywords)
+    with worded(op, names, given, values):
+        try:
+            layout = read_spec(call, rank).layout
+        except ConvError:  # said below, with its remedies
+            layout = parse_layout(None, rank)
+        if op == "unfold":
+            channels = layout.canonical("x", shape)[-1]
+        else:
+            *outer, merged = layout.canonical("y", shape)
+            channels = _split(merged, taps, shape)
+            call = call.replace(shapes={"g": layout.caller("y", (*outer, 1))})
+        w = layout.caller("w", (*taps, channels, 1))
+        return resolve_or_explain(call.replace(shapes={**call.shapes, "w": w})), taps
+
+
+def _split(merged: Any, taps: tuple[int, ...], shape: Shape) -> Any:
+    count = math.prod(taps)
+    if is_static(merged) and merged % count:
+        near = max(merged // count, 1) * count
+        raise ConvError(
+            f"fold: `patches` has {merged} channels, which are not {count} taps of anything.",
+            argument="patches",
+            got=shape,
+            expected=f"a multiple of {count} channels, such as {near}",
+            remedies=[Remedy("kernel", 1, "pass kernel=1")],
+        )
+    return merged // count

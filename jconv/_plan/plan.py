@@ -1,0 +1,389 @@
+"""Plan: one convolution before it runs. Shapes, pads, cost and algorithm, from shapes alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jax.typing import DTypeLike
+
+from jconv._check.call import Call
+from jconv._check.resolve import Resolved
+from jconv._check.settings import as_int, entries_of, read_shape, read_symbols
+from jconv._core import symbols
+from jconv._core.geometry import Shape, Size, product, span
+from jconv._core.layout import Layout, parse_layout
+from jconv._core.problem import LEGS, Problem
+from jconv._devices.mesh_plan import LegDevices, legs_devices
+from jconv._devices.mesh_read import read_split
+from jconv._diagnosis.explain import resolve_or_explain
+from jconv._ops.conv import capture, given_dtype
+from jconv._plan.calls import PlanCalls
+from jconv._plan.leg import Leg as Leg
+from jconv._plan.leg import plain, plan_leg, read_number_dtype, read_platform
+from jconv._plan.picture.picture import plan_html, plan_svg
+from jconv._plan.table import plan_table
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan(PlanCalls):
+    """One planned convolution or transposed convolution; a value: hashable and comparable.
+
+    Attributes:
+        op: "conv" or "conv_transpose".
+        x_shape, w_shape, y_shape: the operation's own input, filter and result.
+        padding: the explicit (low, high) of the forward convolution on each axis.
+        remainder: rows of the forward convolution's input that it never reads, on each axis.
+        effective_kernel: rows that the dilated filter covers, on each axis.
+        receptive_field: rows of x that one row of y depends on, on each axis.
+        settings: the keywords, as they were given.
+        platform: the one that algorithms were chosen for.
+    """
+
+    op: str
+    x_shape: Shape
+    w_shape: Shape
+    y_shape: Shape
+    padding: tuple[tuple[Size, Size], ...]
+    remainder: Shape
+    effective_kernel: Shape
+    receptive_field: Shape
+    dtype: str
+    platform: str
+    settings: tuple[tuple[str, Any], ...]
+    constraints: tuple[str, ...]
+    problem: Problem
+    layout: Layout
+    leg_records: tuple[tuple[str, Leg], ...]
+    mesh: tuple[tuple[str, Size], ...] = ()
+    specs: tuple[tuple[str, Any], ...] = ()
+    device_records: tuple[tuple[str, LegDevices], ...] = ()
+
+    @property
+    def devices(self) -> dict[str, LegDevices]:
+        """For every leg what one device of the mesh holds, runs and sends; empty without a mesh."""
+        return dict(self.device_records)
+
+    @property
+    def legs(self) -> dict[str, Leg]:
+        return dict(self.leg_records)
+
+    @property
+    def leg(self) -> str:
+        """The leg of the convolution that this call runs."""
+        return self.problem.leg
+
+    @property
+    def parameters(self) -> Size:
+        """Weights in the filter."""
+        return product(self.w_shape)
+
+    # --- as a value ---------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in the plan, in types that JSON knows; symbolic sizes as text."""
+        fields = ("op", "x_shape", "w_shape", "y_shape", "padding", "remainder", "effective_kernel")
+        described = {name: plain(getattr(self, name)) for name in fields}
+        return {
+            **described,
+            "receptive_field": plain(self.receptive_field),
+            "parameters": plain(self.parameters),
+            "dtype": self.dtype,
+            "platform": self.platform,
+            "settings": {name: plain(value) for name, value in self.settings},
+            "constraints": list(self.constraints),
+            "legs": {name: leg.to_dict() for name, leg in self.leg_records},
+            **self._on_a_mesh(),
+        }
+
+    def _on_a_mesh(self) -> dict[str, Any]:
+        if not self.mesh:
+            return {}
+        return {
+            "mesh": {name: plain(size) for name, size in self.mesh},
+            "specs": {name: plain(spec) for name, spec in self.specs},
+            "devices": {name: leg.to_dict() for name, leg in self.device_records},
+        }
+
+    def _key(self) -> str:
+        return repr((self.to_dict(), self.problem.policy, self.problem.precision))
+
+    def __eq__(self, other: object) -> bool:
+        # Symbols of two scopes refuse to be compared, so plans are compared as they read.
+        return isinstance(other, Plan) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __str__(self) -> str:
+        return plan_table(self)
+
+    def to_svg(self) -> str:
+        """A picture: the windows on each axis, what they read and what they make."""
+        return plan_svg(self)
+
+    def _repr_html_(self) -> str:
+        return plan_html(self)
+
+    # --- symbols ------------------------------------------------------------------------
+
+    def at(self, **sizes: Size) -> Plan:
+        """This plan with some of its symbols given sizes.
+
+        Example:
+            >>> import jconv
+            >>> p = jconv.plan(("b", "h", "w", 3), (7, 7, 3, 64), stride=2)
+            >>> p.at(b=8, h=224, w=224).y_shape
+            (8, 112, 112, 64)
+        """
+        mesh = dict(self.mesh)
+        known = symbols.symbols_in((*self.x_shape, *self.w_shape, *mesh.values()))
+        sizes = read_symbols("plan.at", sizes, known)
+        rest = {n: symbols.substitute(v, sizes) for n, v in self.settings}
+        return _plan(
+            self.op,
+            symbols.substitute(self.x_shape, sizes),
+            symbols.substitute(self.w_shape, sizes),
+            dtype=self.dtype,
+            platform=self.platform,
+            constraints=symbols.constrain("plan.at", self.constraints, sizes),
+            mesh={n: symbols.substitute(size, sizes) for n, size in mesh.items()} or None,
+            specs=dict(self.specs),
+            **rest,
+        )
+
+
+def plan(
+    x_shape: Iterable[Any],
+    w_shape: Iterable[Any],
+    *,
+    dtype: DTypeLike = "float32",
+    platform: str | None = None,
+    constraints: Iterable[str] = (),
+    mesh: Any = None,
+    x_spec: Any = None,
+    w_spec: Any = None,
+    **settings: Any,
+) -> Plan:
+    """Plan a convolution from shapes: what comes out, what it costs, which algorithm runs.
+
+    Args:
+        x_shape, w_shape: shapes of the operands of `conv`. A size is a whole number, text such
+            as "b" or "2*h+1", or a jax.export dimension; text of the same name is one symbol.
+        dtype: that of the operands.
+        platform: "cpu", "cuda", "rocm" or "tpu"; None for the default backend's.
+        constraints: facts about symbols, such as "h >= 7".
+        mesh: the devices that arrays are split over: the size of every mesh axis, {"data": 8}, a
+            number or a symbol, or a jax.sharding.Mesh; `Plan.devices` is then of one device.
+        x_spec, w_spec: for each dimension of x and w the mesh axis that splits it, as in a
+            jax.sharding.PartitionSpec.
+        **settings: the keywords of `conv`.
+
+    Returns:
+        A Plan: print it, compare it, call it.
+
+    Raises:
+        ConvError: as `conv` would raise it.
+
+    Example:
+        >>> import jconv
+        >>> p = jconv.plan((8, 224, 224, 3), (7, 7, 3, 64), stride=2)
+        >>> p.y_shape, p.padding, p.remainder
+        ((8, 112, 112, 64), ((2, 3), (2, 3)), (0, 0))
+    """
+    return _plan(
+        "conv",
+        x_shape,
+        w_shape,
+        dtype=dtype,
+        platform=platform,
+        constraints=constraints,
+        mesh=mesh,
+        specs={"x": x_spec, "w": w_spec},
+        **settings,
+    )
+
+
+def plan_transpose(
+    x_shape: Iterable[Any],
+    w_shape: Iterable[Any],
+    *,
+    dtype: DTypeLike = "float32",
+    platform: str | None = None,
+    constraints: Iterable[str] = (),
+    mesh: Any = None,
+    x_spec: Any = None,
+    w_spec: Any = None,
+    **settings: Any,
+) -> Plan:
+    """Plan a transposed convolution; arguments as in `plan`, keywords those of `conv_transpose`.
+
+    Example:
+        >>> import jconv
+        >>> jconv.plan_transpose((1, "h", "w", 8), (2, 2, 4, 8), stride=2, padding="VALID").y_shape
+        (1, 2*h, 2*w, 4)
+    """
+    return _plan(
+        "conv_transpose",
+        x_shape,
+        w_shape,
+        dtype=dtype,
+        platform=platform,
+        constraints=constraints,
+        mesh=mesh,
+        specs={"x": x_spec, "w": w_spec},
+        **settings,
+    )
+
+
+_TAKES = {
+    "conv": {"input_dilation"},
+    "conv_transpose": {"output_padding", "output_shape"},
+}
+_SHARED = {
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "layout",
+    "padding_mode",
+    "precision",
+    "preferred_element_type",
+}
+
+
+def _plan(
+    op: str,
+    x_shape: Any,
+    w_shape: Any,
+    *,
+    dtype: Any,
+    platform: str | None,
+    constraints: Iterable[str],
+    mesh: Any = None,
+    specs: Mapping[str, Any],
+    **settings: Any,
+) -> Plan:
+    unknown = sorted(set(settings) - _SHARED - _TAKES[op])
+    if unknown:
+        raise TypeError(f"{op} takes no keyword {unknown[0]!r}")
+    facts = symbols.read_constraints("plan", constraints)
+    shapes = {"x_shape": _listed(x_shape), "w_shape": _listed(w_shape)}
+    if settings.get("output_shape") is not None:
+        shapes["output_shape"] = _listed(settings["output_shape"])
+    scope = symbols.find_scope(shapes.values(), facts)
+    shapes = {name: symbols.read_sizes(name, shape, scope) for name, shape in shapes.items()}
+    if "output_shape" in shapes:
+        settings["output_shape"] = shapes["output_shape"]
+    wanted = settings.get("preferred_element_type")
+    settings["preferred_element_type"] = given_dtype("plan", "preferred_element_type", wanted)
+    name = read_number_dtype("plan", dtype)
+    platform = read_platform("plan", platform)
+    x, w = (read_shape("plan", argument, shapes[argument]) for argument in ("x_shape", "w_shape"))
+    call = Call(op, {"x": x, "w": w}, {"x": name, "w": name}, **settings)
+    resolved = resolve_or_explain(call)
+    problem = capture(resolved.problem, settings.get("precision"))
+    made = _assemble(call, resolved, problem, name, platform, facts)
+    on_mesh = read_split(op, mesh, specs, call.shapes, resolved.layout, scope)
+    if on_mesh is None:
+        return made
+    sizes, lies = on_mesh
+    problem = problem.replace(borders=resolved.borders)
+    return dataclasses.replace(
+        made,
+        mesh=tuple(sizes.items()),
+        specs=tuple((name, _frozen(spec)) for name, spec in specs.items()),
+        device_records=legs_devices(problem, lies, sizes, platform),
+    )
+
+
+def _listed(shape: Any) -> Any:
+    return tuple(shape) if hasattr(shape, "__iter__") and not isinstance(shape, str) else shape
+
+
+def _assemble(
+    call: Call,
+    resolved: Resolved,
+    problem: Problem,
+    dtype: str,
+    platform: str,
+    constraints: tuple[str, ...],
+) -> Plan:
+    own_pads = resolved.pads if resolved.borders is None else ((0, 0),) * problem.rank
+    fields = [f for f in dataclasses.fields(call) if f.name in _SHARED | _TAKES[call.op]]
+    given = {f.name: _frozen(getattr(call, f.name)) for f in fields}
+    if isinstance(given["padding"], str):
+        given["padding"] = given["padding"].upper()
+    settings = tuple((f.name, given[f.name]) for f in fields if given[f.name] != f.default)
+    return Plan(
+        op=call.op,
+        x_shape=call.shapes["x"],
+        w_shape=call.shapes["w"],
+        y_shape=resolved.out_shape,
+        padding=resolved.pads,
+        dtype=dtype,
+        platform=platform,
+        settings=settings,
+        constraints=constraints,
+        problem=problem,
+        layout=resolved.layout,
+        **_consequences(problem, call.op, platform, own_pads),
+    )
+
+
+def _consequences(
+    problem: Problem, op: str, platform: str, pads: tuple[tuple[Size, Size], ...]
+) -> dict[str, Any]:
+    """What follows; `pads` are those of the problem itself (none, where borders were added)."""
+    axes = problem.axes
+    covered = tuple(span(axis.k, axis.d) for axis in axes)
+    steps = [axis.b if op == "conv" else axis.s for axis in axes]
+    return {
+        "remainder": tuple(
+            (span(axis.i, axis.b) + low + high - span(axis.k, axis.d)) % axis.s
+            for axis, (low, high) in zip(axes, pads, strict=True)
+        ),
+        "effective_kernel": covered,
+        "receptive_field": tuple(
+            (rows - 1) // step + 1 for rows, step in zip(covered, steps, strict=True)
+        ),
+        "leg_records": tuple((leg, plan_leg(problem.replace(leg=leg), platform)) for leg in LEGS),
+    }
+
+
+def plan_of(problem: Problem, platform: str | None = None) -> Plan:
+    """The plan of the convolution whose leg a problem is, in the library's own layout."""
+    platform = read_platform("plan", platform)
+    axes = problem.axes
+    pads = tuple(axis.pads if axis.static else (axis.p0, axis.p1) for axis in axes)
+    settings = {
+        "stride": tuple(axis.s for axis in axes),
+        "padding": pads,
+        "dilation": tuple(axis.d for axis in axes),
+        "input_dilation": tuple(axis.b for axis in axes),
+        "groups": problem.groups,
+    }
+    ones = (1,) * len(axes)
+    return Plan(
+        op="conv",
+        x_shape=problem.shape("x"),
+        w_shape=problem.shape("w"),
+        y_shape=problem.shape("y"),
+        padding=pads,
+        dtype=problem.x_dtype,
+        platform=platform,
+        settings=tuple((n, v) for n, v in settings.items() if v not in (1, ones)),
+        constraints=(),
+        problem=problem,
+        layout=parse_layout(None, len(axes)),
+        **_consequences(problem, "conv", platform, pads),
+    )
+
+
+def _frozen(value: Any) -> Any:
+    """Sequences and arrays as tuples of ints, so that equal settings are equal and hash alike."""
+    number, entries = as_int(value), entries_of(value)
+    if number is not None:
+        return number
+    return value if entries is None else tuple(_frozen(entry) for entry in entries)

@@ -1,0 +1,172 @@
+"""Plans as text that fits a hundred columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jconv._core.layout import spatial_names
+
+if TYPE_CHECKING:
+    from jconv._plan.plan import Plan
+
+WIDTH = 100
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> list[str]:
+    """Aligned columns: the first `left` to the left, the others to the right."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[c]) for row in cells) for c in range(len(header))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+    return [lines[0], "-" * min(max(map(len, lines)), WIDTH), *lines[1:]]
+
+
+def amount(value: Any, unit: str) -> str:
+    """A count with a prefix of a thousand: 12.3 G; symbols as they are."""
+    if not isinstance(value, int | float):
+        return f"{value} {unit}".strip()
+    size = float(value)
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if abs(size) < 999.5 or prefix == "P":
+            break
+        size /= 1000
+    digits = f"{size:.0f}" if not prefix or size >= 99.5 else f"{size:.1f}"
+    return f"{digits} {prefix}{unit}".strip()
+
+
+def shape_text(shape: Sequence[Any]) -> str:
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+
+
+def pads_text(pads: Sequence[Any]) -> str:
+    return f"({pads[0]}, {pads[1]})"
+
+
+def wrap(text: str, indent: str = "    ") -> list[str]:
+    """Lines of at most WIDTH columns; the second and later ones are indented."""
+    return textwrap.wrap(
+        text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+
+
+def plan_table(plan: Plan) -> str:
+    """A plan: the shapes, one row for each axis, one for each leg, and the reasons."""
+    shapes = (
+        f"{plan.op}  x {shape_text(plan.x_shape)}  w {shape_text(plan.w_shape)}  ->  "
+        f"y {shape_text(plan.y_shape)}"
+    )
+    details = f"{plan.dtype} on {plan.platform}, {amount(plan.parameters, '')} parameters"
+    if plan.settings:
+        details += "; " + ", ".join(f"{name}={value!r}" for name, value in plan.settings)
+    lines = [*wrap(shapes), *wrap(details), ""]
+    lines += _axes(plan)
+    lines += [""]
+    lines += _legs(plan)
+    if plan.mesh:
+        lines += ["", *_devices(plan)]
+    for name, leg in plan.leg_records:
+        for algorithm, reason in leg.rejections:
+            lines += wrap(f"{name}: not {algorithm}: {reason}")
+    return "\n".join(lines)
+
+
+def _axes(plan: Plan) -> list[str]:
+    forward = plan.op == "conv"
+    source, target = (plan.x_shape, plan.y_shape)
+    here, there = ("x", "y") if forward else ("y", "x")
+    header = ["axis", "input", "output", "kernel", "stride", "dilation", "padding"]
+    header += ["never read", "receptive field"]
+    rows = []
+    names = spatial_names(plan.problem.rank)
+    for a, axis in enumerate(plan.problem.axes):
+        i = source[plan.layout.spatial(here)[a]]
+        o = target[plan.layout.spatial(there)[a]]
+        rows.append(
+            [
+                names[a],
+                i,
+                o,
+                axis.k,
+                axis.s,
+                axis.d,
+                pads_text(plan.padding[a]),
+                plan.remainder[a],
+                plan.receptive_field[a],
+            ]
+        )
+    lines = table(header, rows)
+    if max(map(len, lines)) <= WIDTH:
+        return lines
+    # Symbolic sizes can be long: then one line for each fact.
+    return [
+        line
+        for row in rows
+        for title, cell in zip(header[1:], row[1:], strict=True)
+        for line in wrap(f"{row[0]}  {title}: {cell}", "     ")
+    ]
+
+
+def _devices(plan: Plan) -> list[str]:
+    """What one device of the mesh holds, receives and sends in each leg."""
+    axes = ", ".join(f"{name}={size}" for name, size in plan.mesh)
+    header = ["on one device", "algorithm", "x", "y", "halo", "permuted", "reduced", "gathered"]
+    rows = []
+    for name, leg in plan.device_records:
+        shapes = dict(leg.shapes)
+        halo = " ".join(f"{low}+{high}" for low, high in leg.halo)
+        moved = [amount(n, "B") for n in (leg.permuted, leg.reduced, leg.gathered)]
+        rows.append(
+            [name, leg.algorithm, shape_text(shapes["x"]), shape_text(shapes["y"]), halo, *moved]
+        )
+    lines = table(header, rows, left=2)
+    if max(map(len, lines)) > WIDTH:
+        lines = [
+            line
+            for row in rows
+            for line in (
+                f"{row[0]} on one device: {row[1]}",
+                *(
+                    wrapped
+                    for title, cell in zip(header[2:], row[2:], strict=True)
+                    for wrapped in wrap(f"  {title} {cell}", "      ")
+                ),
+            )
+        ]
+    reasons = [f"{name}: {why}" for name, leg in plan.device_records for why in leg.reasons]
+    return [*wrap(f"mesh {axes}"), *lines, *(line for why in reasons for line in wrap(why))]
+
+
+def _legs(plan: Plan) -> list[str]:
+    header = ["leg", "algorithm", "operations", "moved", "workspace"]
+    rows = [
+        [
+            name,
+            leg.algorithm,
+            amount(leg.flops, "FLOP"),
+            amount(leg.bytes, "B"),
+            amount(leg.workspace_bytes, "B"),
+        ]
+        for name, leg in plan.leg_records
+    ]
+    lines = table(header, rows, left=2)
+    if max(map(len, lines)) <= WIDTH:
+        return lines
+    return [
+        line
+        for row in rows
+        for line in (
+            f"{row[0]}: {row[1]}",
+            *(
+                wrapped
+                for title, cell in zip(header[2:], row[2:], strict=True)
+                for wrapped in wrap(f"  {title} {cell}", "      ")
+            ),
+        )
+    ]

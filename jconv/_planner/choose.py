@@ -1,0 +1,136 @@
+"""Which algorithm runs a leg: pure and deterministic, every rejection with its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Container
+
+import jax
+from jax import lax
+
+from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
+from jconv._core.problem import Problem
+
+AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
+LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The chosen algorithm, its predicted seconds, and why each of the others was not chosen."""
+
+    algorithm: Algorithm
+    cost: float
+    rejected: dict[str, str]
+
+
+def choose(problem: Problem, platform: str) -> Choice:
+    """The algorithm for one leg on one platform under the problem's policy."""
+    # Symbols of two scopes refuse to be compared, as a cache would have to.
+    return (_choose_once if problem.static else _choose)(problem, platform)
+
+
+def _choose(problem: Problem, platform: str) -> Choice:
+    if problem.vmapped and platform == "cpu":
+        problem = problem.replace(vmapped=())  # as Planner.run does
+    costs: dict[str, float] = {}
+    rejected: dict[str, str] = {}
+    planner = Planner(platform)
+    for algorithm in REGISTRY:
+        reason = excluded(algorithm, problem, platform)
+        if reason is None:
+            costs[algorithm.name] = algorithm.cost(problem, planner)
+        else:
+            rejected[algorithm.name] = reason
+    measured = _measured(problem, platform, costs)
+    if problem.policy in costs:
+        chosen = problem.policy
+    else:
+        compared = measured or {
+            name: handicapped(BY_NAME[name], problem, cost) for name, cost in costs.items()
+        }
+        chosen = min(compared, key=compared.__getitem__)
+    for name, cost in costs.items():
+        if name != chosen:
+            told = _tuned(name, chosen, measured)
+            asked = problem.policy == chosen
+            rejected[name] = told or _comparison(cost, costs[chosen], chosen, asked)
+    return Choice(BY_NAME[chosen], costs[chosen], rejected)
+
+
+def handicapped(algorithm: Algorithm, problem: Problem, cost: float) -> float:
+    """A predicted cost for the choice: no algorithm should turn out slower than direct."""
+    margin = 1.0 if algorithm.name == "direct" else algorithm.margin(problem)
+    return cost if margin == 1.0 else cost * margin + AHEAD
+
+
+_choose_once = functools.lru_cache(maxsize=4096)(_choose)
+
+
+def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | None:
+    """Why an algorithm may not run a problem, or None; `direct` always may."""
+    reason = algorithm.supports(problem, platform)
+    if reason is not None or algorithm.name == "direct":
+        return reason
+    if not algorithm.exact and (problem.policy == "exact" or "HIGHEST" in problem.precision):
+        return "forms other products than the definition, which this policy or precision excludes"
+    if algorithm.error > LARGEST_ERROR and problem.policy != algorithm.name:
+        return f"its error is up to {algorithm.error:g} times direct's"
+    if problem.workspace is None:
+        return None
+    needed = algorithm.workspace(problem, platform)
+    if needed > problem.workspace:
+        return f"needs {needed} bytes of workspace, over the limit of {problem.workspace}"
+    return None
+
+
+def _measured(problem: Problem, platform: str, allowed: Container[str]) -> dict[str, float]:
+    """Seconds of the allowed algorithms by the tuning table in force.
+
+    Nothing where the table names what no longer exists or supports the problem: it was made by
+    another version then, and what it says of the others says nothing of what came since.
+    """
+    if problem.tuning is None or not problem.static or problem.policy in allowed:
+        return {}
+    times = problem.tuning.times(problem, platform)
+    for name in times:
+        if name not in BY_NAME or BY_NAME[name].supports(problem, platform) is not None:
+            return {}
+    return {name: seconds for name, seconds in times.items() if name in allowed}
+
+
+def _tuned(name: str, chosen: str, measured: dict[str, float]) -> str | None:
+    if not measured:
+        return None
+    if name not in measured:
+        return f"tuning table: {chosen} was measured, this was not"
+    return f"tuning table: {chosen} measured {measured[name] / measured[chosen]:.2g}x faster"
+
+
+def _comparison(cost: float, best: float, chosen: str, asked: bool) -> str:
+    if cost < best and asked:
+        return f"{chosen} was asked for"
+    if cost < best:
+        return f"predicted to be no faster than {chosen} by a margin that would be sure"
+    return f"predicted to take {cost / best:.2g} times as long as {chosen}" if best else "no better"
+
+
+@dataclasses.dataclass(frozen=True)
+class Planner:
+    """The planner as algorithms see it."""
+
+    platform: str
+
+    def cost(self, problem: Problem) -> float:
+        return choose(problem, self.platform).cost
+
+    def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
+        if problem.vmapped and self.platform == "cpu":
+            # Both operands are batched: a loop. As a grouped convolution XLA's CPU backend would
+            # leave its fast path, and a symbolic group count cannot be lowered at all.
+            one = problem.replace(vmapped=())
+            return lax.map(lambda operands: self.run(one, *operands), (a, b))
+        algorithm = choose(problem, self.platform).algorithm
+        with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
+            return algorithm.run(problem, self, a, b)

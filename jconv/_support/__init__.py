@@ -1,0 +1,1 @@
+"""What the rest stands on and no convolution is in: clocks, progress, files, SVG."""

@@ -1,0 +1,1 @@
+"""Functions read and rewritten as jaxprs: explain and accelerate."""

@@ -1,0 +1,109 @@
+"""accelerate: a function as it stands, its lax convolutions run by jconv."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from jconv._core import jax_hooks
+from jconv._core.errors import ConvError
+from jconv._trace.nnx import without_modules
+from jconv._trace.rewrite import rewrite
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def accelerate(fn: F) -> F:
+    """fn with every `lax.conv_general_dilated` inside it run by jconv, gradients included.
+
+    The result is what fn returns, to the rounding of sums, and takes the same
+    transformations; convolutions inside jit, scan, while, cond, checkpoint, vmap, shard_map and
+    custom derivatives count, and gradients that fn takes itself are recognised as the backprops
+    that they are.
+
+    Args:
+        fn: a function of anything, such as a loss of a model and a batch, a model's apply
+            function, or a whole training step. It is traced as jax.jit would trace it, its
+            jax.Array arguments alone; what is no array (a number, a string, a function, an
+            object) is what it is. A Flax NNX module keeps the changes that fn makes to it.
+
+    Returns:
+        A function with fn's signature. Call it inside jit, or give it a compiled function:
+        called from outside it traces anew each time.
+
+    Raises:
+        ConvError: if fn cannot be called.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jconv
+        >>> def loss(w, x):
+        ...     return jax.lax.conv(x, w, (2, 2), "SAME").sum()
+        >>> w, x = jnp.ones((4, 3, 5, 5)), jnp.ones((1, 3, 8, 8))
+        >>> step = jax.jit(jax.grad(jconv.accelerate(loss)))
+        >>> [plan.leg for plan in jconv.explain(step, w, x)]
+        ['conv', 'filter_grad']
+    """
+    if not callable(fn):
+        raise ConvError(
+            "accelerate: `fn` is the function whose convolutions jconv is to run.",
+            argument="fn",
+            got=fn,
+            expected="a function",
+        )
+    if jax_hooks.JAXPRS is None:
+        warnings.warn(
+            "this JAX release lacks what jconv.accelerate needs to read a traced function; "
+            "the function runs as it is",
+            stacklevel=2,
+        )
+        return fn
+
+    @functools.wraps(fn, updated=())
+    def accelerated(*args: Any, **kwargs: Any) -> Any:
+        pure, operands, finish = without_modules(fn, args, kwargs)
+        return finish(_run(pure, operands))
+
+    if not jax.tree_util.all_leaves([fn]) and not _apart(fn)[0][0]:
+        # Equinox's transformed functions are trees. It warns of one inside a function, for the
+        # parameters that may be in it; here there are none.
+        accelerated.__signature__ = inspect.signature(fn)  # pyright: ignore
+        del accelerated.__wrapped__
+    return accelerated  # pyright: ignore[reportReturnType]
+
+
+def _run(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """fn(*args), its arrays traced, the convolutions in it exchanged."""
+    (arrays, others), tree = _apart(args)
+    result: list[Any] = []
+
+    def flat(arrays: list[jax.Array]) -> list[jax.Array]:
+        (found, rest), structure = _apart(fn(*_together(arrays, others, tree)))
+        result.extend([rest, structure])
+        return found
+
+    closed = rewrite(jax.make_jaxpr(flat)(arrays), lambda inner: lambda *args: _run(inner, args))
+    # Scalars known while tracing are literals in the jaxpr, and come as something of JAX's own.
+    values = [jnp.asarray(value) for value in jax_hooks.JAXPRS.jaxpr_as_fun(closed)(*arrays)]
+    return _together(values, *result)
+
+
+_ARRAY = object()  # what stands in an array's place
+
+
+def _apart(tree: Any) -> tuple[tuple[list[jax.Array], list[Any]], Any]:
+    """The arrays of a tree, its leaves without them, and its structure."""
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+    return (arrays, [_ARRAY if isinstance(v, jax.Array) else v for v in leaves]), structure
+
+
+def _together(arrays: list[jax.Array], others: list[Any], structure: Any) -> Any:
+    rest = iter(arrays)
+    leaves = [next(rest) if leaf is _ARRAY else leaf for leaf in others]
+    return jax.tree.unflatten(structure, leaves)

@@ -1,0 +1,127 @@
+"""explain: every convolution inside a function, as plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from jconv._core.geometry import Axis
+from jconv._core.problem import Problem
+from jconv._ops.primitives import PRIMITIVES
+from jconv._plan.plan import Plan, plan_of
+from jconv._planner.policy import captured
+
+
+def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
+    """A Plan for every convolution that fn(*args) runs, jconv's and lax's, gradients included.
+
+    fn is traced, not run: the arguments may be arrays or jax.ShapeDtypeStruct. The plan's
+    `leg` says which of the three operations stands there; convolutions inside scan, cond, jit
+    and the like are listed once for each place in the code.
+
+    Args:
+        fn: a function of anything: arrays, trees of them, whole models.
+        *args: its arguments. What is no array is what it is.
+
+    Returns:
+        The plans, in the order of the traced program.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jconv
+        >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
+        >>> loss = lambda x, w: jconv.conv(x, w).sum()
+        >>> [p.leg for p in jconv.explain(jax.grad(loss, argnums=(0, 1)), x, w)]
+        ['conv', 'filter_grad', 'input_grad']
+    """
+    return [plan_of(problem) for problem in problems_of(fn, args)]
+
+
+def problems_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Problem]:
+    """The problem of every convolution in fn(*args), in the order of the traced program."""
+    leaves, structure = jax.tree.flatten(args)
+    places = [n for n, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
+
+    def on_arrays(*arrays: Any) -> list[Any]:
+        filled = list(leaves)
+        for place, array in zip(places, arrays, strict=True):
+            filled[place] = array
+        results = jax.tree.leaves(fn(*jax.tree.unflatten(structure, filled)))
+        return [result for result in results if isinstance(result, jax.Array)]
+
+    jaxpr = jax.make_jaxpr(on_arrays)(*(leaves[place] for place in places))
+    return list(problems_in(jaxpr.jaxpr))
+
+
+def problems_in(jaxpr: Any) -> Iterator[Problem]:
+    """The problem of every convolution in a jaxpr, jconv's and lax's."""
+    for equation in jaxpr.eqns:
+        if equation.primitive in PRIMITIVES:
+            yield equation.params["problem"].unbordered
+        elif equation.primitive.name == "conv_general_dilated":
+            yield _from_lax(equation)
+        else:
+            for value in equation.params.values():
+                yield from _inside(value)
+
+
+def _inside(value: Any) -> Iterator[Problem]:
+    """The problems in whatever jaxprs a parameter holds."""
+    if isinstance(value, tuple | list):
+        for entry in value:
+            yield from _inside(entry)
+    inner = getattr(value, "jaxpr", value)
+    if hasattr(inner, "eqns"):
+        yield from problems_in(inner)
+
+
+def _from_lax(equation: Any) -> Problem:
+    """The leg that a lax convolution is: the forward one, unless it sums over the batch."""
+    params = equation.params
+    lhs, rhs = (variable.aval for variable in equation.invars)
+    numbers = params["dimension_numbers"]
+    n, lhs_channels, *i = (lhs.shape[p] for p in numbers.lhs_spec)
+    f, c, *k = (rhs.shape[p] for p in numbers.rhs_spec)
+    _, _, *o = (equation.outvars[0].aval.shape[p] for p in numbers.out_spec)
+    axes = tuple(
+        Axis(i=i[a], k=k[a], o=o[a], s=s, b=b, d=d, p0=low)
+        for a, (s, b, d, (low, _)) in enumerate(
+            zip(
+                params["window_strides"],
+                params["lhs_dilation"],
+                params["rhs_dilation"],
+                params["padding"],
+                strict=True,
+            )
+        )
+    )
+    shared: dict[str, Any] = {"x_dtype": str(lhs.dtype), **captured()}
+    out_dtype = str(equation.outvars[0].aval.dtype)
+    batch_groups = params["batch_group_count"]
+    if batch_groups == 1:
+        groups = params["feature_group_count"]
+        return Problem(
+            leg="conv",
+            axes=axes,
+            n=n,
+            groups=groups,
+            c=lhs_channels // groups,
+            f=f // groups,
+            w_dtype=str(rhs.dtype),
+            y_dtype=out_dtype,
+            **shared,
+        )
+    # Batch groups are the form of a grouped filter backprop: the channels that are summed over
+    # are that convolution's batch, its o stands where the kernel does, and s where d does.
+    return Problem(
+        leg="filter_grad",
+        axes=tuple(axis.filter_grad() for axis in axes),
+        n=c,
+        groups=batch_groups,
+        c=n // batch_groups,
+        f=f // batch_groups,
+        w_dtype=out_dtype,
+        y_dtype=str(rhs.dtype),
+        **shared,
+    )
