@@ -4,8 +4,8 @@ from jconv import compat as compat
 from jconv import sharding as sharding
 from jconv._algorithms import algorithms as algorithms
 from jconv._chain.chain import ChainPlan as ChainPlan
-from jconv._chain.chain import ChainRow as ChainRow
 from jconv._chain.chain import plan_chain as plan_chain
+from jconv._chain.record import ChainRow as ChainRow
 from jconv._chain.restores import Restore as Restore
 from jconv._core.errors import ConvError as ConvError
 from jconv._core.errors import Remedy as Remedy

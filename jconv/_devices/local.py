@@ -15,6 +15,7 @@ from jax import lax
 from jconv._core import jax_hooks
 from jconv._core.geometry import Axis, Size
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
+from jconv._devices.borders import pad_borders, pad_borders_adjoint
 from jconv._devices.exchange import (
     as_outputs,
     give_back,
@@ -24,7 +25,6 @@ from jconv._devices.exchange import (
 )
 from jconv._devices.halo import Border, Halo, split_axis
 from jconv._devices.roles import SUMMED, Role, Split, roles_of
-from jconv._ops.borders import pad_borders, pad_borders_adjoint
 
 RunLeg = Callable[[Problem, jax.Array, jax.Array], jax.Array]
 

@@ -15,6 +15,8 @@ from random_splits import check, collectives, draw, integers
 
 import jconv
 
+pytestmark = pytest.mark.devices
+
 KINDS = ["Auto", "Explicit"]
 
 

@@ -14,6 +14,8 @@ from plain import integers
 import jconv
 import jconv.sharding
 
+pytestmark = pytest.mark.devices
+
 # x, w, mesh axes of the spatial axes, settings
 CASES = {
     "rows": ((2, 16, 5, 4), (3, 3, 4, 6), ("a", None), {}),

@@ -16,6 +16,8 @@ from random_splits import draw
 import jconv
 from jconv._cli import main as cli
 
+pytestmark = pytest.mark.devices
+
 KINDS = ("all-gather", "all-reduce", "collective-permute", "all-to-all", "reduce-scatter")
 
 

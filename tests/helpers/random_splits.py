@@ -1,7 +1,7 @@
 """Random convolutions split in random ways, compared bit by bit with one device.
 
 Run as a script with a seed and a number of cases, it draws that many and stops at the first that is
-wrong: ``python tests/_devices/random_splits.py 0 200 Auto``. Values are small integers, so
+wrong: ``python tests/helpers/random_splits.py 0 200 Auto``. Values are small integers, so
 every order of summation gives the same floats under policy "exact".
 """
 
