@@ -2,6 +2,7 @@
 
 from jconv import compat as compat
 from jconv import ragged as ragged
+from jconv import sharding as sharding
 from jconv import streaming as streaming
 from jconv._algorithms import algorithms as algorithms
 from jconv._chain.chain import ChainPlan as ChainPlan

@@ -1,5 +1,5 @@
-"""Four CPU devices for the sharding tests, asked for before anything starts a backend."""
+"""Eight CPU devices for the sharding tests, asked for before anything starts a backend."""
 
 import jax
 
-jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_num_cpu_devices", 8)

@@ -31,7 +31,9 @@ from jconv._cli.reading import (
     factor,
     given,
     joined,
+    mesh,
     padding,
+    partition,
     shape,
     sizes,
 )
@@ -122,6 +124,11 @@ def _add_plan(commands: Any, name: str) -> None:
     )
     command.add_argument("--at", type=sizes, metavar="h=224,w=224", help="give symbols sizes")
     command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it")
+    group = command.add_argument_group("many devices")
+    group.add_argument("--mesh", type=mesh, metavar="data=2,rows=4", help="sizes of mesh axes")
+    for operand in "xw":
+        text = f"the mesh axis of each dimension of {operand}; . for none, a+b for several"
+        group.add_argument(f"--{operand}-spec", type=partition, metavar="data,rows,.", help=text)
     add_tuning(command)
 
 
@@ -218,6 +225,9 @@ def _run_plan(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         platform=options.platform,
         constraints=options.constraint,
+        mesh=options.mesh,
+        x_spec=options.x_spec,
+        w_spec=options.w_spec,
         **settings,
     )
     return _show_plan(plan.at(**options.at) if options.at else plan, options)

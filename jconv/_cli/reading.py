@@ -82,6 +82,21 @@ def sizes(text: str) -> dict[str, int]:
         raise argparse.ArgumentTypeError(f"{text!r} does not read like h=224,w=224") from None
 
 
+def mesh(text: str) -> dict[str, Any]:
+    """data=2,rows=4 or data=D: the size of every mesh axis, a number or a symbol."""
+    try:
+        pairs = dict(part.split("=") for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} does not read like data=2,rows=4") from None
+    return {n.strip(): int(s) if s.strip().isdigit() else s.strip() for n, s in pairs.items()}
+
+
+def partition(text: str) -> tuple[Any, ...]:
+    """data,rows,.,.: the mesh axis of every dimension; . for none, a+b for several."""
+    entries = [entry.strip() for entry in text.split(",")]
+    return tuple(None if e in (".", "") else tuple(e.split("+")) for e in entries)
+
+
 def constraint(text: str) -> str:
     """h >= 7."""
     try:

@@ -60,10 +60,24 @@ class Tuning(Protocol):
         ...
 
 
+class Borders(Protocol):
+    """What a padding mode other than zeros adds around x before a convolution without pads."""
+
+    @property
+    def mode(self) -> str: ...
+
+    @property
+    def sizes(self) -> Shape: ...  # x's own spatial sizes
+
+    @property
+    def pads(self) -> tuple[tuple[Size, Size], ...]: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """One leg, in the library's own layout: x (N, i..., G*C), w (k..., C, G*F), y (N, o..., G*F).
 
+    `borders` are made before a leg and taken back after it; algorithms see problems without any.
     `vmapped` is () or one leading dimension that all three slots share: a vmap over both
     operands, which is not a convolution of any single batch.
     """
@@ -82,12 +96,14 @@ class Problem:
     policy: str = "auto"
     workspace: int | None = None
     tuning: Tuning | None = None
+    borders: Borders | None = None  # `axes` are then those of the padded x
 
     def shape(self, slot: Slot) -> Shape:
         if slot == "w":
             return (*self.vmapped, *(a.k for a in self.axes), self.c, self.groups * self.f)
         if slot == "x":
-            return (*self.vmapped, self.n, *(a.i for a in self.axes), self.groups * self.c)
+            rows = self.borders.sizes if self.borders else tuple(a.i for a in self.axes)
+            return (*self.vmapped, self.n, *rows, self.groups * self.c)
         return (*self.vmapped, self.n, *(a.o for a in self.axes), self.groups * self.f)
 
     def dtype(self, slot: Slot) -> str:
@@ -138,6 +154,13 @@ class Problem:
     def bare(self) -> Problem:
         """The problem itself, without what the caller lets the planner choose from."""
         return self.replace(policy="auto", workspace=None, tuning=None)
+
+    @property
+    def unbordered(self) -> Problem:
+        """The problem of the padded x: borders copy its rows, so that cotangents are summed."""
+        if self.borders is None:
+            return self
+        return self.replace(borders=None, x_dtype=compute_dtype(self.x_dtype))
 
     def replace(self, **changes: object) -> Problem:
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]

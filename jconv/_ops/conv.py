@@ -20,9 +20,9 @@ from jconv._check.dtypes import read_dtype
 from jconv._check.operations import OPERATIONS
 from jconv._check.words import in_jconvs_words
 from jconv._core.errors import ConvError
-from jconv._core.problem import OUTPUT, Problem, compute_dtype
+from jconv._core.problem import OUTPUT, Problem
+from jconv._devices.explicit import check_unambiguous, laid_out, permuted, read_out_sharding
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.borders import pad_borders, pad_borders_adjoint
 from jconv._ops.primitives import run_leg
 from jconv._planner.policy import captured
 
@@ -46,6 +46,7 @@ def conv(
     padding_mode: str = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
+    out_sharding: Any = None,
 ) -> Array:
     """Convolution (cross-correlation, as everywhere in deep learning).
 
@@ -65,6 +66,7 @@ def conv(
         padding_mode: "zeros", "reflect", "edge" or "circular".
         precision: as in lax; None reads `jax_default_matmul_precision`.
         preferred_element_type: dtype of the result.
+        out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
 
     Returns:
         y, (N, spatial..., O).
@@ -90,6 +92,7 @@ def conv(
         padding_mode=padding_mode,
         precision=precision,
         preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
     )
 
 
@@ -108,6 +111,7 @@ def conv_input_grad(
     padding_mode: str = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
+    out_sharding: Any = None,
 ) -> Array:
     """The gradient of `conv` in its input: `<g, conv(x, w)> = <x, conv_input_grad(g, w)>`.
 
@@ -122,6 +126,7 @@ def conv_input_grad(
         stride, padding, dilation, input_dilation, groups, layout, padding_mode, precision: as
             in the forward convolution.
         preferred_element_type: dtype of the result.
+        out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
 
     Returns:
         x', of shape `input_shape`.
@@ -147,6 +152,7 @@ def conv_input_grad(
         padding_mode=padding_mode,
         precision=precision,
         preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
         input_shape=input_shape,
     )
 
@@ -166,6 +172,7 @@ def conv_filter_grad(
     padding_mode: str = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
+    out_sharding: Any = None,
 ) -> Array:
     """The gradient of `conv` in its filter: `<g, conv(x, w)> = <w, conv_filter_grad(x, g)>`.
 
@@ -179,6 +186,7 @@ def conv_filter_grad(
         stride, padding, dilation, input_dilation, groups, layout, padding_mode, precision: as
             in the forward convolution.
         preferred_element_type: dtype of the result.
+        out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
 
     Returns:
         w', of shape `filter_shape`.
@@ -204,6 +212,7 @@ def conv_filter_grad(
         padding_mode=padding_mode,
         precision=precision,
         preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
         filter_shape=filter_shape,
     )
 
@@ -223,6 +232,7 @@ def conv_transpose(
     padding_mode: str = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
+    out_sharding: Any = None,
 ) -> Array:
     """Transposed convolution: the exact adjoint of `conv` with the same arguments.
 
@@ -238,6 +248,7 @@ def conv_transpose(
         output_padding: rows above the smallest size, one int or one for each spatial axis.
         output_shape: shape of the result, full or the spatial sizes alone.
         preferred_element_type: dtype of the result.
+        out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
 
     Returns:
         An array of the shape that conv takes to x's, with C channels.
@@ -262,32 +273,29 @@ def conv_transpose(
         padding_mode=padding_mode,
         precision=precision,
         preferred_element_type=preferred_element_type,
+        out_sharding=out_sharding,
         output_padding=output_padding,
         output_shape=output_shape,
     )
 
 
-def _operate(op: str, arrays: dict[str, Any], **keywords: Any) -> Array:
+def _operate(op: str, arrays: dict[str, Any], *, out_sharding: Any, **keywords: Any) -> Array:
     call = make_call(op, arrays, **keywords)
     resolved = resolve_or_explain(call)
-    problem, layout, borders = resolved.problem, resolved.layout, resolved.borders
-    problem = capture(problem, keywords["precision"])
-    operands = []
-    for name, slot in call.operation.arrays.items():
-        array = as_operand(arrays[name])
-        operands.append(_permute(array, getattr(layout, slot)))
-    out_dtype, out_slot = problem.out_dtype, OUTPUT[problem.leg]
-    if borders is not None:
-        # Borders copy rows of x, so their cotangents are summed: in float32 at least.
-        problem = problem.replace(x_dtype=compute_dtype(problem.x_dtype))
-        if out_slot != "x":
-            x = operands[0].astype(problem.x_dtype)
-            operands[0] = pad_borders(x, borders.pads, borders.mode)
-    out = run_leg(problem, *operands)
-    if borders is not None and out_slot == "x":
-        out = pad_borders_adjoint(out, borders.sizes, borders.pads, borders.mode)
-        out = out.astype(out_dtype)
-    return _permute(out, layout.inverse(out_slot))
+    layout = resolved.layout
+    problem = capture(resolved.problem, keywords["precision"]).replace(borders=resolved.borders)
+    out_slot = OUTPUT[problem.leg]
+    slots: dict[str, Any] = dict(call.operation.arrays)
+    given = {name: as_operand(array) for name, array in arrays.items()}
+    wanted, lies = read_out_sharding(op, out_sharding, problem.rank + 2), None
+    if wanted is not None:
+        lies = permuted(wanted, getattr(layout, out_slot))
+    else:
+        avals = {name: jax.typeof(array) for name, array in given.items()}
+        check_unambiguous(op, problem, layout, slots, avals)
+    operands = [_permute(given[name], getattr(layout, slot)) for name, slot in slots.items()]
+    out = _permute(run_leg(problem, *operands, out_spec=lies), layout.inverse(out_slot))
+    return out if wanted is None else laid_out(out, wanted)
 
 
 def as_operand(array: ArrayLike) -> Array:

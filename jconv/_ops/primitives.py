@@ -24,13 +24,27 @@ import jax.numpy as jnp
 from jconv._core import jax_hooks
 from jconv._core.geometry import product
 from jconv._core.problem import LEG_OF, LEGS, OPERANDS, OUTPUT, Leg, Problem, Slot
+from jconv._devices.partition import (
+    alone,
+    over_explicit_axes,
+    partition_spec,
+    partitioned,
+    split_by_batch,
+)
+from jconv._devices.partition import out_spec as lies_as
+from jconv._devices.roles import Spec, Split, decide
 from jconv._planner.choose import Planner, choose
 
 
-def run_leg(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
-    """One leg on its two operands, differentiable in both to any order."""
+def run_leg(
+    problem: Problem, a: jax.Array, b: jax.Array, out_spec: tuple[Any, ...] | None = None
+) -> jax.Array:
+    """One leg on its two operands, differentiable in both to any order.
+
+    `out_spec` says how the result lies over explicit mesh axes; None to follow the operands.
+    """
     a, b = jax_hooks.make_varying_alike(a, b)
-    return _HOST(problem, a, b)
+    return _HOST(problem, a, b, out_spec)
 
 
 def derivative(problem: Problem, slot: Slot) -> tuple[Problem, tuple[Slot, Slot]]:
@@ -43,28 +57,25 @@ def derivative(problem: Problem, slot: Slot) -> tuple[Problem, tuple[Slot, Slot]
 
 
 def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> jax.Array:
-    """What a leg lowers to: no autodiff happens in here any more."""
+    """A leg on one device: no autodiff happens in here any more."""
     if problem.empty:
         return jnp.zeros(problem.out_shape, problem.out_dtype)
-    outer, _lowering.here = is_lowering(), True
+    outer, _thread.lowering = is_lowering(), True
     try:
         return _computed(problem, a, b, platform)
     finally:
-        _lowering.here = outer
+        _thread.lowering = outer
 
 
-_lowering = threading.local()
+_thread = threading.local()
 
 
 def is_lowering() -> bool:
     """Whether this thread is lowering a leg: lax's convolutions are then the leg's own."""
-    return getattr(_lowering, "here", False)
+    return getattr(_thread, "lowering", False)
 
 
 def _computed(problem: Problem, a: jax.Array, b: jax.Array, platform: str) -> jax.Array:
-    if problem.leg == "filter_grad":  # its sum runs over the rows that both operands have
-        first = len(problem.vmapped) + 1
-        a, b = jax_hooks.gather((a, b), range(first, first + problem.rank))
     if platform == "cpu" and choose(problem, platform).algorithm.name != "direct":
         return _shared(a, b, problem=problem, platform=platform)
     return _run(a, b, problem=problem, platform=platform)
@@ -81,61 +92,93 @@ _shared = jax_hooks.kept_apart(jax.jit(_run, static_argnames=("problem", "platfo
 # --- the primitives -----------------------------------------------------------------------
 
 
-def _slot_letters(problem: Problem, slot: Slot) -> str:
-    """One letter a dimension: V shared, N batch, C and F channels, a dot for spatial ones."""
-    spatial = "." * problem.rank
-    letters = {"x": f"N{spatial}C", "w": f"{spatial}CF", "y": f"N{spatial}F"}[slot]
-    return "V" * len(problem.vmapped) + letters
+def _spec_of(problem: Problem, slot: Slot, aval: Any) -> Spec:
+    """The explicit mesh axes that split each dimension of an operand."""
+    explicit = aval.sharding.mesh.explicit_axes
+    return tuple(
+        tuple(name for name in jax_hooks.names_of(entry) if name in explicit)
+        for entry in jax_hooks.spec_of(aval)
+    )
 
 
-def _out_aval(a: Any, b: Any, *, problem: Problem) -> Any:
-    """Shape and dtype from the problem; every output dimension is sharded as its source is.
-
-    A contracted dimension that is sharded (the batch, in a filter backprop) leaves no trace:
-    the compiler sums over the devices.
-    """
+def _explicit_split(problem: Problem, a: Any, b: Any, out_spec: Any) -> tuple[Any, Split, Spec]:
+    """Over explicit mesh axes: the mesh, how the leg is split, and how its result lies."""
     mesh = jax_hooks.mesh_of(a, b)
-    sources: dict[str, Any] = {}
+    specs: dict[Slot, Spec] = {
+        slot: _spec_of(problem, slot, aval)
+        for slot, aval in zip(OPERANDS[problem.leg], (a, b), strict=True)
+        if jax_hooks.mesh_of(aval) is not None
+    }
+    if out_spec is not None:
+        explicit = mesh.explicit_axes
+        out_spec = tuple(tuple(n for n in names if n in explicit) for names in out_spec)
+        specs[OUTPUT[problem.leg]] = out_spec
+    sizes = {name: mesh.shape[name] for name in mesh.explicit_axes}
+    split = decide(problem, specs, sizes)
+    return mesh, split, lies_as(problem, split) if out_spec is None else out_spec
+
+
+def _out_aval(a: Any, b: Any, *, problem: Problem, out_spec: Any) -> Any:
+    """Shape and dtype from the problem; over explicit mesh axes it lies as the leg is split."""
+    mesh, spec = jax_hooks.mesh_of(a, b), None
     if mesh is not None:
-        for slot, aval in zip(OPERANDS[problem.leg], (a, b), strict=True):
-            for letter, entry in zip(
-                _slot_letters(problem, slot), jax_hooks.spec_of(aval), strict=True
-            ):
-                if letter != "." and not (letter == "C" and problem.groups > 1):
-                    sources[letter] = sources.get(letter) or entry
-    spec: list[Any] = []
-    used: set[Any] = set()
-    for letter in _slot_letters(problem, OUTPUT[problem.leg]):
-        entry = sources.get(letter)
-        names: set[Any] = set(entry if isinstance(entry, tuple) else (entry,)) - {None}
-        spec.append(None if names & used else entry)  # a mesh axis shards one dimension
-        used |= names
+        _, _, lies = _explicit_split(problem, a, b, out_spec)
+        spec = partition_spec(lies)
     like = a if jax_hooks.mesh_of(b) is None else b
     return jax_hooks.output_aval(like, problem.out_shape, jnp.dtype(problem.out_dtype), mesh, spec)
 
 
-def _lower(a: jax.Array, b: jax.Array, *, problem: Problem, platform: str) -> jax.Array:
-    run = functools.partial(_compute, problem, platform=platform)
-    mesh = jax_hooks.mesh_of(jax.typeof(a), jax.typeof(b))
-    if mesh is not None:
-        aval = _out_aval(jax.typeof(a), jax.typeof(b), problem=problem)
-        run = jax_hooks.with_automatic_axes(run, mesh, jax_hooks.spec_of(aval))
-    return run(a, b)
+def _lowering(lower_fun: Any, platform: str) -> Any:
+    """The lowering rule of the three primitives on one platform."""
+
+    def rule(context: Any, *operands: Any, problem: Problem, out_spec: Any) -> Any:
+        run = functools.partial(_compute, platform=platform)
+        target = jax_hooks.target_of(context)
+        if jax_hooks.mesh_of(*context.avals_in) is not None:
+            first, second = context.avals_in
+            mesh, split, lies = _explicit_split(problem, first, second, out_spec)
+            fn = over_explicit_axes(problem, split, mesh, lies, run_leg)
+        elif target.devices == 1 or problem.empty:
+            fn = functools.partial(alone, problem, run=run)
+        elif target.asks and problem.static:
+            fn = partitioned(problem, target.mesh, target.free, run)
+        else:
+            fn = split_by_batch(problem, target.mesh, run)
+        return lower_fun(fn, multiple_results=False)(context, *operands)
+
+    return rule
 
 
 def _transpose(
-    slot: Slot, leg: Leg, cotangent: jax.Array, a: Any, b: Any, *, problem: Problem
+    slot: Slot, leg: Leg, cotangent: jax.Array, a: Any, b: Any, *, problem: Problem, out_spec: Any
 ) -> jax.Array:
     undefined, known = (a, b) if slot == OPERANDS[leg][0] else (b, a)
     (other,) = set(OPERANDS[leg]) - {slot}
     values = {OUTPUT[leg]: cotangent, other: known}
     adjoint, slots = derivative(problem, slot)
-    result = run_leg(adjoint, *(values[s] for s in slots))
+    lies = None
+    if jax_hooks.mesh_of(undefined.aval) is not None:
+        lies = _spec_of(problem, slot, undefined.aval)
+    result = run_leg(adjoint, *(values[s] for s in slots), out_spec=lies)
     return jax_hooks.reshard_like(result, undefined.aval)
 
 
-def _batch(leg: Leg, args: Any, dims: Any, *, problem: Problem) -> tuple[jax.Array, int]:
+def _batch(
+    leg: Leg, args: Any, dims: Any, *, problem: Problem, out_spec: Any
+) -> tuple[jax.Array, int]:
     """vmap: fold one batched operand into its free index; two share a leading dimension."""
+    out = _mapped(leg, args, dims, problem)
+    if out_spec is not None and jax_hooks.mesh_of(jax.typeof(out)) is not None:
+        mapped = jax_hooks.names_of(jax_hooks.spec_of(jax.typeof(out))[0])
+        used = {name for names in out_spec for name in names}
+        lead = tuple(name for name in mapped if name not in used)
+        mesh = jax_hooks.mesh_of(jax.typeof(out))
+        out = jax_hooks.reshard(out, mesh, partition_spec((lead, *out_spec)))
+    return out, 0
+
+
+def _mapped(leg: Leg, args: Any, dims: Any, problem: Problem) -> jax.Array:
+    """The results of all mapped operands, along a leading dimension."""
     (a, b), (dim_a, dim_b) = args, dims
     slot_a, slot_b = OPERANDS[leg]
     if dim_a is not None and dim_b is not None:
@@ -145,8 +188,8 @@ def _batch(leg: Leg, args: Any, dims: Any, *, problem: Problem) -> tuple[jax.Arr
             a, b = (v.reshape(size * v.shape[1], *v.shape[2:]) for v in (a, b))
             both = problem.replace(vmapped=(size * problem.vmapped[0],))
             out = run_leg(both, a, b)
-            return out.reshape(size, *problem.out_shape), 0
-        return run_leg(problem.replace(vmapped=(size,)), a, b), 0
+            return out.reshape(size, *problem.out_shape)
+        return run_leg(problem.replace(vmapped=(size,)), a, b)
     slot, array, dim = (slot_b, b, dim_b) if dim_a is None else (slot_a, a, dim_a)
     index = _free_index(slot, OUTPUT[leg])
     array = jnp.moveaxis(array, dim or 0, 0)
@@ -155,7 +198,7 @@ def _batch(leg: Leg, args: Any, dims: Any, *, problem: Problem) -> tuple[jax.Arr
     larger = problem.replace(**{index: size * getattr(problem, index)})
     operands = (folded, b) if slot == slot_a else (a, folded)
     out = run_leg(larger, *operands)
-    return _unfold(problem, OUTPUT[leg], index, size, out), 0
+    return _unfold(problem, OUTPUT[leg], index, size, out)
 
 
 def _free_index(slot: Slot, out: Slot) -> str:
@@ -194,11 +237,11 @@ def _unfold(problem: Problem, slot: Slot, index: str, size: Any, array: jax.Arra
 
 def _eagerly(primitive: Any) -> Any:
     """Run outside jit by a compiled function that is kept for each problem."""
-    compiled = jax.jit(primitive.bind, static_argnames="problem")
+    compiled = jax.jit(primitive.bind, static_argnames=("problem", "out_spec"))
 
-    def run(a: jax.Array, b: jax.Array, *, problem: Problem) -> jax.Array:
+    def run(a: jax.Array, b: jax.Array, *, problem: Problem, out_spec: Any) -> jax.Array:
         with jax.disable_jit(False):  # under disable_jit it would call itself for ever
-            return compiled(a, b, problem=problem)
+            return compiled(a, b, problem=problem, out_spec=out_spec)
 
     return run
 
@@ -214,17 +257,17 @@ def _primitives_host(hooks: Any) -> tuple[Any, tuple[Any, ...]]:
         )
         hooks.primitive_batchers[primitive] = functools.partial(_batch, leg)
         for platform in (None, "cpu", "cuda", "rocm", "tpu"):
-            lower = functools.partial(_lower, platform=platform or "other")
-            rule = hooks.lower_fun(lower, multiple_results=False)
+            rule = _lowering(hooks.lower_fun, platform or "other")
             hooks.register_lowering(primitive, rule, platform=platform)
         primitives[leg] = primitive
         jax_hooks.give_jet_rule(primitive)
     count_for_roofline = functools.partial(jax_hooks.give_roofline_rules, primitives, _operations)
 
-    def bind(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
+    def bind(problem: Problem, a: jax.Array, b: jax.Array, out_spec: Any) -> jax.Array:
         count_for_roofline()
-        return primitives[problem.leg].bind(a, b, problem=problem)
+        return primitives[problem.leg].bind(a, b, problem=problem, out_spec=out_spec)
 
+    jax_hooks.tell_devices(tuple(primitives.values()))
     return bind, tuple(primitives.values())
 
 
@@ -238,16 +281,21 @@ def _operations(problem: Problem) -> int:
 # --- custom_vjp, should the hooks be missing ----------------------------------------------
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _custom_vjp_host(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
-    return _compute(problem, a, b, platform=jax_hooks.default_platform())
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3))
+def _custom_vjp_host(problem: Problem, a: jax.Array, b: jax.Array, out_spec: Any) -> jax.Array:
+    run = functools.partial(_compute, platform=jax_hooks.default_platform())
+    return alone(problem, a, b, run)
 
 
-def _custom_fwd(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, Any]:
-    return _custom_vjp_host(problem, a, b), (a, b)
+def _custom_fwd(
+    problem: Problem, a: jax.Array, b: jax.Array, out_spec: Any
+) -> tuple[jax.Array, Any]:
+    return _custom_vjp_host(problem, a, b, out_spec), (a, b)
 
 
-def _custom_bwd(problem: Problem, residuals: Any, cotangent: jax.Array) -> tuple[Any, ...]:
+def _custom_bwd(
+    problem: Problem, out_spec: Any, residuals: Any, cotangent: jax.Array
+) -> tuple[Any, ...]:
     operands = OPERANDS[problem.leg]
     values = {OUTPUT[problem.leg]: cotangent, **dict(zip(operands, residuals, strict=True))}
     grads = []

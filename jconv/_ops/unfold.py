@@ -27,8 +27,8 @@ from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Axis, Shape, is_static, span
 from jconv._core.layout import Layout, parse_layout
 from jconv._core.problem import compute_dtype
+from jconv._devices.borders import pad_borders, pad_borders_adjoint
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.borders import pad_borders, pad_borders_adjoint
 from jconv._ops.conv import Ints, Padding, make_call
 from jconv._ops.conv import Layout as LayoutLike
 

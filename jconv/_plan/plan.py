@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jax.typing import DTypeLike
@@ -17,6 +17,8 @@ from jconv._core import symbols
 from jconv._core.geometry import Size, span
 from jconv._core.layout import parse_layout
 from jconv._core.problem import LEGS, Problem
+from jconv._devices.mesh_plan import legs_devices
+from jconv._devices.mesh_read import read_split
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._diagnosis.doubts import looks_like_another_order
 from jconv._ops.conv import capture, given_dtype
@@ -61,7 +63,8 @@ class Plan(PlanCalls):
             >>> p.at(b=8, h=224, w=224).y_shape
             (8, 112, 112, 64)
         """
-        known = symbols.symbols_in((*self.x_shape, *self.w_shape))
+        mesh = dict(self.mesh)
+        known = symbols.symbols_in((*self.x_shape, *self.w_shape, *mesh.values()))
         sizes = read_symbols("plan.at", sizes, known)
         rest = {n: symbols.substitute(v, sizes) for n, v in self.settings}
         return _plan(
@@ -71,6 +74,8 @@ class Plan(PlanCalls):
             dtype=self.dtype,
             platform=self.platform,
             constraints=symbols.constrain("plan.at", self.constraints, sizes),
+            mesh={n: symbols.substitute(size, sizes) for n, size in mesh.items()} or None,
+            specs=dict(self.specs),
             **rest,
         )
 
@@ -83,6 +88,9 @@ def plan(
     dtype: DTypeLike = "float32",
     platform: str | None = None,
     constraints: Iterable[str] = (),
+    mesh: Any = None,
+    x_spec: Any = None,
+    w_spec: Any = None,
     **settings: Any,
 ) -> Plan:
     """Plan a convolution from shapes: what comes out, what it costs, which algorithm runs.
@@ -93,6 +101,10 @@ def plan(
         dtype: that of the operands.
         platform: "cpu", "cuda", "rocm" or "tpu"; None for the default backend's.
         constraints: facts about symbols, such as "h >= 7".
+        mesh: the devices that arrays are split over: the size of every mesh axis, {"data": 8}, a
+            number or a symbol, or a jax.sharding.Mesh; `Plan.devices` is then of one device.
+        x_spec, w_spec: for each dimension of x and w the mesh axis that splits it, as in a
+            jax.sharding.PartitionSpec.
         **settings: the keywords of `conv`.
 
     Returns:
@@ -114,6 +126,8 @@ def plan(
         dtype=dtype,
         platform=platform,
         constraints=constraints,
+        mesh=mesh,
+        specs={"x": x_spec, "w": w_spec},
         **settings,
     )
 
@@ -126,6 +140,9 @@ def plan_transpose(
     dtype: DTypeLike = "float32",
     platform: str | None = None,
     constraints: Iterable[str] = (),
+    mesh: Any = None,
+    x_spec: Any = None,
+    w_spec: Any = None,
     **settings: Any,
 ) -> Plan:
     """Plan a transposed convolution; arguments as in `plan`, keywords those of `conv_transpose`.
@@ -142,6 +159,8 @@ def plan_transpose(
         dtype=dtype,
         platform=platform,
         constraints=constraints,
+        mesh=mesh,
+        specs={"x": x_spec, "w": w_spec},
         **settings,
     )
 
@@ -154,6 +173,8 @@ def _plan(
     dtype: Any,
     platform: str | None,
     constraints: Iterable[str],
+    mesh: Any = None,
+    specs: Mapping[str, Any],
     **settings: Any,
 ) -> Plan:
     own = ("x_shape", "w_shape", "dtype", "platform", "constraints")
@@ -174,7 +195,18 @@ def _plan(
     call = Call(OPERATIONS[op], {"x": x, "w": w}, {"x": name, "w": name}, **settings)
     resolved = resolve_or_explain(call)
     problem = capture(resolved.problem, settings.get("precision"))
-    return _assemble(call, resolved, problem, name, platform, facts)
+    made = _assemble(call, resolved, problem, name, platform, facts)
+    on_mesh = read_split(op, mesh, specs, call.shapes, resolved.layout, scope)
+    if on_mesh is None:
+        return made
+    sizes, lies = on_mesh
+    problem = problem.replace(borders=resolved.borders)
+    return dataclasses.replace(
+        made,
+        mesh=tuple(sizes.items()),
+        specs=tuple((name, _frozen(spec)) for name, spec in specs.items()),
+        device_records=legs_devices(problem, lies, sizes, platform),
+    )
 
 
 def _listed(shape: Any) -> Any:

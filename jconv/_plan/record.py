@@ -8,6 +8,7 @@ from typing import Any
 from jconv._core.geometry import Shape, Size, product
 from jconv._core.layout import Layout
 from jconv._core.problem import Problem
+from jconv._devices.mesh_plan import LegDevices
 from jconv._plan.leg import Leg, plain
 from jconv._planner.choose import promise
 
@@ -32,6 +33,14 @@ class PlanRecord:
     layout: Layout
     leg_records: tuple[tuple[str, Leg], ...]
     notes: tuple[str, ...] = ()
+    mesh: tuple[tuple[str, Size], ...] = ()
+    specs: tuple[tuple[str, Any], ...] = ()
+    device_records: tuple[tuple[str, LegDevices], ...] = ()
+
+    @property
+    def devices(self) -> dict[str, LegDevices]:
+        """For every leg what one device of the mesh holds, runs and sends; empty without a mesh."""
+        return dict(self.device_records)
 
     @property
     def legs(self) -> dict[str, Leg]:
@@ -74,6 +83,16 @@ class PlanRecord:
             "promise": self.promise,
             "legs": {name: leg.to_dict() for name, leg in self.leg_records},
             "notes": list(self.notes),
+            **self._on_a_mesh(),
+        }
+
+    def _on_a_mesh(self) -> dict[str, Any]:
+        if not self.mesh:
+            return {}
+        return {
+            "mesh": {name: plain(size) for name, size in self.mesh},
+            "specs": {name: plain(spec) for name, spec in self.specs},
+            "devices": {name: leg.to_dict() for name, leg in self.device_records},
         }
 
     def _key(self) -> str:

@@ -67,6 +67,8 @@ def plan_table(plan: PlanRecord) -> str:
     lines += _axes(plan)
     lines += [""]
     lines += _legs(plan)
+    if plan.mesh:
+        lines += ["", *_devices(plan)]
     for name, leg in plan.leg_records:
         for algorithm, reason in leg.rejections:
             lines += wrap(f"{name}: not {algorithm}: {reason}")
@@ -110,6 +112,36 @@ def _axes(plan: PlanRecord) -> list[str]:
         for title, cell in zip(header[1:], row[1:], strict=True)
         for line in wrap(f"{row[0]}  {title}: {cell}", "     ")
     ]
+
+
+def _devices(plan: PlanRecord) -> list[str]:
+    """What one device of the mesh holds, receives and sends in each leg."""
+    axes = ", ".join(f"{name}={size}" for name, size in plan.mesh)
+    header = ["on one device", "algorithm", "x", "y", "halo", "permuted", "reduced", "gathered"]
+    rows = []
+    for name, leg in plan.device_records:
+        shapes = dict(leg.shapes)
+        halo = " ".join(f"{low}+{high}" for low, high in leg.halo)
+        moved = [amount(n, "B") for n in (leg.permuted, leg.reduced, leg.gathered)]
+        rows.append(
+            [name, leg.algorithm, shape_text(shapes["x"]), shape_text(shapes["y"]), halo, *moved]
+        )
+    lines = table(header, rows, left=2)
+    if max(map(len, lines)) > WIDTH:
+        lines = [
+            line
+            for row in rows
+            for line in (
+                f"{row[0]} on one device: {row[1]}",
+                *(
+                    wrapped
+                    for title, cell in zip(header[2:], row[2:], strict=True)
+                    for wrapped in wrap(f"  {title} {cell}", "      ")
+                ),
+            )
+        ]
+    reasons = [f"{name}: {why}" for name, leg in plan.device_records for why in leg.reasons]
+    return [*wrap(f"mesh {axes}"), *lines, *(line for why in reasons for line in wrap(why))]
 
 
 def _legs(plan: PlanRecord) -> list[str]:

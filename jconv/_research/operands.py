@@ -12,8 +12,8 @@ from jconv._check.foreign_errors import same_value, worded
 from jconv._check.resolve import Resolved
 from jconv._core.layout import Layout
 from jconv._core.problem import Problem, compute_dtype
+from jconv._devices.borders import pad_borders
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.borders import pad_borders
 from jconv._ops.conv import as_operand, capture, make_call
 
 

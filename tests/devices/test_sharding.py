@@ -242,7 +242,14 @@ def test_a_mesh_axis_shards_one_dimension_of_a_result(plane):
     x = put(plane, X[..., :2], ("a", "b"))
     wide = jnp.concatenate([W, W[..., :2]], -1)
     w = put(plane, wide, None, None, None, "a")
-    got = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)(w, x, jconv.conv)
+
+    def conv(x, w):
+        return jconv.conv(x, w, out_sharding=P(("a", "b")))
+
+    if plane.axis_types[0] == AxisType.Explicit:
+        with pytest.raises(jconv.ConvError, match=r"jax\.sharding\.reshard\(w,\s+jax\.P\(None"):
+            jconv.conv(x, w)
+    got = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)(w, x, conv)
     want = jax.grad(loss, (0, 1))(wide, X[..., :2], lax_conv)
     for have, expected in zip(got, want, strict=True):
         np.testing.assert_array_equal(have, expected)

@@ -49,7 +49,7 @@ def test_each_host_runs_each_leg_and_its_gradients(host, leg):
     a, b = (given[slot] for slot in OPERANDS[leg])
     (out,) = set("xwy") - set(OPERANDS[leg])
     run = getattr(primitives, host)
-    y, pull = jax.vjp(lambda a, b: run(problem(leg), a, b), a, b)
+    y, pull = jax.vjp(lambda a, b: run(problem(leg), a, b, None), a, b)
     np.testing.assert_array_equal(y, oracle(leg, given))
     known = {**given, out: cotangents[out]}
     for slot, grad in zip(OPERANDS[leg], pull(jnp.asarray(cotangents[out])), strict=True):

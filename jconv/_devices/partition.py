@@ -1,0 +1,190 @@
+"""A leg lowered for many devices: by shardings the compiler propagates, or those that avals carry.
+
+Auto axes: what a leg lowers to is wrapped in custom_partitioning. The compiler propagates
+shardings by the rule given here, then asks back, with the shardings that it found, for the program
+of one device. Explicit axes: avals say how arrays lie, so the leg is a shard_map over those axes.
+Both run the same code on every device, `run_local`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jconv._core import jax_hooks
+from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
+from jconv._devices.local import RunLeg, localize, run_local
+from jconv._devices.roles import Spec, Split, decide, roles_of
+
+TwoArrays = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def alone(problem: Problem, a: jax.Array, b: jax.Array, run: RunLeg) -> jax.Array:
+    """A leg on one device, borders included."""
+    return run_local(localize(problem, Split((), ())), a, b, run)
+
+
+def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArrays:
+    """The leg for the compiler to split over the axes of a mesh that it chooses shardings on.
+
+    Args:
+        problem: the leg.
+        mesh: the mesh of all of the program's devices.
+        free: the mesh of the axes that may split the leg; shardings are over that one.
+        run: runs a problem on its operands, on one device.
+    """
+    first, second = OPERANDS[problem.leg]
+
+    def whole(a: jax.Array, b: jax.Array) -> jax.Array:
+        # Read for its result's shape alone: on one device the leg is not wrapped.
+        return alone(problem.replace(policy="direct"), a, b, run)
+
+    def split_of(arguments: Any, *result: Any) -> Split:
+        slots = (first, second, OUTPUT[problem.leg])
+        avals = zip(slots, (*arguments, *result), strict=False)
+        specs: dict[Slot, Spec] = {
+            slot: jax_hooks.named_spec(aval.sharding, free, aval.ndim) for slot, aval in avals
+        }
+        return decide(problem, specs, dict(free.shape))
+
+    def sharding(split: Split, slot: Slot) -> NamedSharding:
+        return NamedSharding(free, partition_spec(split.spec(problem, slot)))
+
+    def partition(_: Any, arguments: Any, result: Any) -> Any:
+        split = split_of(arguments, result)
+        leg = localize(problem, split)
+
+        def on_one_device(a: jax.Array, b: jax.Array) -> jax.Array:
+            return run_local(leg, a, b, run)
+
+        operands = sharding(split, first), sharding(split, second)
+        return mesh, on_one_device, sharding(split, OUTPUT[problem.leg]), operands
+
+    def infer(_: Any, arguments: Any, result: Any) -> Any:
+        return sharding(split_of(arguments), OUTPUT[problem.leg])
+
+    rule, sizes = sharding_rule(problem)
+    return jax_hooks.custom_partitioned(whole, partition, infer, rule, sizes)
+
+
+def split_by_batch(problem: Problem, mesh: Any, run: RunLeg) -> TwoArrays:
+    """The leg where the compiler has to split it without asking back: right, if slow.
+
+    It splits lax's own convolution well along the batch, and along several other dimensions at
+    once with wrong numbers: so those are brought together.
+    """
+    direct = problem.replace(policy="direct")
+    slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
+    free = [len(problem.vmapped) + (slot != "w") for slot in slots]
+
+    def run_whole(a: jax.Array, b: jax.Array) -> jax.Array:
+        a, b = (jax_hooks.along_first(v, mesh, n) for v, n in zip((a, b), free, strict=False))
+        return jax_hooks.along_first(alone(direct, a, b, run), mesh, free[2])
+
+    return run_whole
+
+
+def partition_spec(spec: Spec) -> PartitionSpec:
+    return PartitionSpec(*(names or None for names in spec))
+
+
+def sharding_rule(problem: Problem) -> tuple[str, dict[str, int]]:
+    """How shardings propagate through a leg, in the notation of custom_partitioning.
+
+    One letter for each role. Rows of x and of y have the same letter although their numbers
+    differ: with a letter of its own the result's rows would lose their sharding. Channels of
+    several groups are two factors, "(g c)".
+    """
+    grouped = problem.groups > 1
+    mapped = [[("v", size)] for size in problem.vmapped]
+    outputs = [("g", problem.groups), ("f", problem.f)] if grouped else [("f", problem.f)]
+    inputs = [("g", problem.groups), ("c", problem.c)] if grouped else [("c", problem.c)]
+    taps = [[(f"k{a}", axis.k)] for a, axis in enumerate(problem.axes)]
+    rows = [[(f"h{a}", 2)] for a in range(problem.rank)]
+    dims = {
+        "x": [*mapped, [("n", problem.n)], *rows, inputs],
+        "w": [*mapped, *taps, [("c", problem.c)], outputs],
+        "y": [*mapped, [("n", problem.n)], *rows, outputs],
+    }
+    slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
+    sizes: dict[str, int] = {}
+    whole: set[str] = set()
+    words = [" ".join(_dimension(dim, sizes, whole) for dim in dims[slot]) for slot in slots]
+    sizes = {letter: size for letter, size in sizes.items() if letter not in whole}
+    return f"{words[0]}, {words[1]} -> {words[2]}", sizes
+
+
+def _dimension(factors: list[tuple[str, int]], sizes: dict[str, int], whole: set[str]) -> str:
+    """A dimension in the rule's notation, where factors of one do not stand beside others."""
+    kept = [factor for factor in factors if factor[1] > 1] or factors[:1]
+    if len(kept) == 1:
+        whole.add(kept[0][0])
+        return kept[0][0]
+    sizes.update(kept)
+    return "(" + " ".join(letter for letter, _ in kept) + ")"
+
+
+# --- explicit axes ------------------------------------------------------------------------
+
+
+def out_spec(problem: Problem, split: Split) -> Spec:
+    """How the result lies where parts have to be of one size: whole where they are not."""
+    slot = OUTPUT[problem.leg]
+    roles = roles_of(problem, slot)
+    shape = problem.shape(slot)
+    return tuple(
+        names if size % split.parts(role) == 0 else ()
+        for role, size, names in zip(roles, shape, split.spec(problem, slot), strict=True)
+    )
+
+
+def over_explicit_axes(
+    problem: Problem, split: Split, mesh: Any, wanted: Spec, run: RunLeg
+) -> TwoArrays:
+    """The leg as a shard_map over the explicit axes of a mesh, the result lying as `wanted`.
+
+    Parts that are not of one size are filled up with zeros before, and cut afterwards.
+    """
+    leg = localize(problem, split)
+    slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
+    specs = [partition_spec(split.spec(problem, slot)) for slot in slots]
+    shape = problem.out_shape
+
+    def run_whole(a: jax.Array, b: jax.Array) -> jax.Array:
+        operands = []
+        for slot, spec, array in zip(slots, specs, (a, b), strict=False):
+            grown = [
+                split.parts(r) * n
+                for r, n in zip(roles_of(problem, slot), leg.shape(slot), strict=True)
+            ]
+            if tuple(grown) != array.shape:
+                array = jax_hooks.reshard(array, mesh, _whole_where(array, grown))
+                pads = [(0, n - m, 0) for n, m in zip(grown, array.shape, strict=True)]
+                array = lax.pad(array, jnp.zeros((), array.dtype), pads)
+            operands.append(jax_hooks.reshard(array, mesh, spec))
+        mapped = jax_hooks.shard_map(
+            lambda a, b: run_local(leg, a, b, run), mesh, tuple(specs[:2]), specs[2]
+        )
+        out = mapped(*operands)
+        if out.shape != shape:
+            out = jax_hooks.reshard(out, mesh, _whole_where(out, shape))
+            out = lax.slice(out, (0,) * out.ndim, shape)
+        return jax_hooks.reshard(out, mesh, partition_spec(wanted))
+
+    return run_whole
+
+
+def _whole_where(array: jax.Array, shape: Any) -> PartitionSpec:
+    """An array's spec, whole along the dimensions whose size is to change."""
+    spec = jax_hooks.spec_of(jax.typeof(array))
+    return PartitionSpec(
+        *(
+            entry if size == wanted else None
+            for entry, size, wanted in zip(spec, array.shape, shape, strict=True)
+        )
+    )
