@@ -249,3 +249,16 @@ def test_a_bad_out_sharding_is_a_clear_error():
         jconv.conv(x, w, out_sharding="a")
     with pytest.raises(jconv.ConvError, match="at most 4 entries"):
         jconv.conv(x, w, out_sharding=P(None, None, None, None, "a"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_windows_unfolded_and_folded(kind):
+    mesh, x = mesh_of(kind), integers((2, 16, 8, 4), 0)
+
+    def both(x):
+        patches = jconv.unfold(x, 3, stride=2)
+        return patches, jconv.fold(patches, 3, input_shape=x.shape, stride=2)
+
+    got = jax.jit(both)(put(mesh, x, "a", "b"))
+    for have, expected in zip(got, both(x), strict=True):
+        np.testing.assert_array_equal(have, expected)
