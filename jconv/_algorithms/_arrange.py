@@ -64,19 +64,23 @@ def may_transform(problem: Problem) -> bool:
     } == {"float32"}
 
 
-def vmapped_to_groups(array: jax.Array) -> jax.Array:
-    """A leading dimension that vmap added, moved to be the slower part of the last one.
+def vmapped_to_groups(array: jax.Array, channel: int = -1) -> jax.Array:
+    """A leading dimension that vmap added, as the slower part of the channels.
 
-    The last dimension is ordered by groups in every slot, so that one convolution of that many
-    times the groups does what vmap asks for.
+    `channel` is where these stand without it: the last dimension by default. They are ordered by
+    groups in every slot, so that one convolution of that many times the groups does what vmap
+    asks for.
     """
-    array = jnp.moveaxis(array, 0, -2)
-    return array.reshape(*array.shape[:-2], -1)
+    at = channel % (array.ndim - 1)
+    array = jnp.moveaxis(array, 0, at)
+    return array.reshape(*array.shape[:at], -1, *array.shape[at + 2 :])
 
 
-def groups_to_vmapped(array: jax.Array, vmapped: Shape) -> jax.Array:
+def groups_to_vmapped(array: jax.Array, vmapped: Shape, channel: int = -1) -> jax.Array:
     """The inverse of `vmapped_to_groups`."""
-    return jnp.moveaxis(array.reshape(*array.shape[:-1], *vmapped, -1), -2, 0)
+    at = channel % array.ndim
+    apart = array.reshape(*array.shape[:at], *vmapped, -1, *array.shape[at + 1 :])
+    return jnp.moveaxis(apart, at, 0)
 
 
 def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:

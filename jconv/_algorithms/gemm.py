@@ -20,7 +20,7 @@ from jconv._algorithms._arrange import (
     precision,
     widen,
 )
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, static
 from jconv._algorithms._rows import gather, passes, too_many_places
 from jconv._algorithms._scatter import loops, scatter
 from jconv._core.geometry import product
@@ -135,7 +135,7 @@ def images(problem: Problem) -> int:
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static_on_cpu(problem, platform):
+    if reason := static(problem, platform):
         return reason
     if problem.groups > 1:
         return "is for one group"

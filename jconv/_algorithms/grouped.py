@@ -16,7 +16,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, static
 from jconv._core.jax_hooks import kept_apart
 from jconv._core.problem import OPERANDS, Problem, itemsize
 
@@ -87,7 +87,7 @@ def _diagonal(problem: Problem, w: jax.Array, merged: int) -> jax.Array:
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static_on_cpu(problem, platform):
+    if reason := static(problem, platform):
         return reason
     if problem.groups == 1:
         return "there are no groups to merge"

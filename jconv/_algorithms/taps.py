@@ -21,7 +21,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, static
 from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of, too_many_places
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
@@ -333,7 +333,7 @@ def _pieces(rows: int, size: int) -> int:
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static_on_cpu(problem, platform):
+    if reason := static(problem, platform):
         return reason
     if problem.leg != "filter_grad":
         depthwise = problem.c == 1 and problem.groups > 1

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,10 +98,28 @@ def kept_apart(fn: Any) -> Any:
         return fn
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if _inlining.get():
+            return fn(*args, **kwargs)
         with set_xla_metadata(inlineable="false"):
             return fn(*args, **kwargs)
 
     return call
+
+
+_inlining: contextvars.ContextVar[bool] = contextvars.ContextVar("inlining", default=False)
+
+
+@contextlib.contextmanager
+def inlined(on: bool) -> Iterator[None]:
+    """Within this context, calls that `kept_apart` would keep apart are inlined, if `on`.
+
+    Only XLA's CPU backend is known to take calls that are not.
+    """
+    token = _inlining.set(on or _inlining.get())
+    try:
+        yield
+    finally:
+        _inlining.reset(token)
 
 
 def default_platform() -> str:

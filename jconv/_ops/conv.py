@@ -17,6 +17,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jconv._check import settings
 from jconv._check.call import ARRAYS, Call
 from jconv._check.dtypes import read_dtype
+from jconv._core import jax_hooks
 from jconv._core.errors import ConvError
 from jconv._core.problem import OUTPUT, Problem, compute_dtype
 from jconv._diagnosis.explain import resolve_or_explain
@@ -265,10 +266,10 @@ def _operate(op: str, arrays: dict[str, Any], **keywords: Any) -> Array:
     resolved = resolve_or_explain(call)
     problem, layout, borders = resolved.problem, resolved.layout, resolved.borders
     problem = capture(problem, keywords["precision"])
-    operands = []
-    for name, slot in ARRAYS[op].items():
-        array = as_operand(arrays[name])
-        operands.append(_permute(array, getattr(layout, slot)))
+    given = {slot: as_operand(arrays[name]) for name, slot in ARRAYS[op].items()}
+    if borders is None and jax_hooks.mesh_of(*map(jax.typeof, given.values())) is None:
+        return run_leg(resolved.as_written(problem), *given.values())
+    operands = [_permute(array, getattr(layout, slot)) for slot, array in given.items()]
     out_dtype, out_slot = problem.out_dtype, OUTPUT[problem.leg]
     if borders is not None:
         # Borders copy rows of x, so their cotangents are summed: in float32 at least.

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jconv._algorithms.direct import written_as_lax
 from jconv._core import jax_hooks
 from jconv._core.problem import LEG_OF, LEGS, OPERANDS, OUTPUT, Leg, Problem, Slot
 from jconv._planner.choose import Planner, choose
@@ -43,13 +44,26 @@ def derivative(problem: Problem, slot: Slot) -> tuple[Problem, tuple[Slot, Slot]
 def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> jax.Array:
     """What a leg lowers to: no autodiff happens in here any more."""
     if problem.empty:
-        return jnp.zeros(problem.out_shape, problem.out_dtype)
+        return jnp.zeros(problem.laid_out(OUTPUT[problem.leg]), problem.out_dtype)
+    slots = OPERANDS[problem.leg]
+    as_lax = written_as_lax(problem, platform) and _chosen(problem, platform) == "direct"
+    if problem.orders is not None and not as_lax:
+        a, b = (jnp.transpose(v, problem.order(s)) for v, s in zip((a, b), slots, strict=True))
+        result = _compute(problem.unordered, a, b, platform=platform)
+        order = problem.order(OUTPUT[problem.leg])
+        return jnp.transpose(result, sorted(range(len(order)), key=order.__getitem__))
     if problem.leg == "filter_grad":  # its sum runs over the rows that both operands have
         first = len(problem.vmapped) + 1
-        a, b = jax_hooks.gather((a, b), range(first, first + problem.rank))
-    if platform == "cpu" and choose(problem, platform).algorithm.name != "direct":
-        return _shared(a, b, problem=problem, platform=platform)
-    return _run(a, b, problem=problem, platform=platform)
+        rows = [problem.order(slot)[first : first + problem.rank] for slot in slots]
+        a, b = (jax_hooks.gather([v], dims)[0] for v, dims in zip((a, b), rows, strict=True))
+    if platform == "cpu" and _chosen(problem, platform) != "direct":
+        return _shared(a, b, problem=problem.unordered, platform=platform)
+    with jax_hooks.inlined(platform != "cpu"):
+        return _run(a, b, problem=problem, platform=platform)
+
+
+def _chosen(problem: Problem, platform: str) -> str:
+    return choose(problem.unordered, platform).algorithm.name
 
 
 def _run(a: jax.Array, b: jax.Array, *, problem: Problem, platform: str) -> jax.Array:
@@ -93,7 +107,8 @@ def _out_aval(a: Any, b: Any, *, problem: Problem) -> Any:
         spec.append(None if names & used else entry)  # a mesh axis shards one dimension
         used |= names
     like = a if jax_hooks.mesh_of(b) is None else b
-    return jax_hooks.output_aval(like, problem.out_shape, jnp.dtype(problem.out_dtype), mesh, spec)
+    shape = problem.laid_out(OUTPUT[problem.leg])
+    return jax_hooks.output_aval(like, shape, jnp.dtype(problem.out_dtype), mesh, spec)
 
 
 def _lower(a: jax.Array, b: jax.Array, *, problem: Problem, platform: str) -> jax.Array:
@@ -127,7 +142,7 @@ def _batch(leg: Leg, args: Any, dims: Any, *, problem: Problem) -> tuple[jax.Arr
             a, b = (v.reshape(size * v.shape[1], *v.shape[2:]) for v in (a, b))
             both = problem.replace(vmapped=(size * problem.vmapped[0],))
             out = run_leg(both, a, b)
-            return out.reshape(size, *problem.out_shape), 0
+            return out.reshape(size, *problem.laid_out(OUTPUT[leg])), 0
         return run_leg(problem.replace(vmapped=(size,)), a, b), 0
     slot, array, dim = (slot_b, b, dim_b) if dim_a is None else (slot_a, a, dim_a)
     index = _free_index(slot, OUTPUT[leg])
@@ -150,12 +165,16 @@ def _free_index(slot: Slot, out: Slot) -> str:
 
 def _split(problem: Problem, slot: Slot, index: str) -> tuple[int, tuple[Any, ...]]:
     """Where `index` stands in a slot, and the slot's shape with the groups set apart from it."""
-    shape = problem.shape(slot)
+    shape, order = problem.laid_out(slot), problem.order(slot)
     if index == "n":
-        return len(problem.vmapped), shape
+        return order[len(problem.vmapped)], shape
     if slot == "w" and index == "c":
-        return len(shape) - 2, shape
-    return len(shape), (*shape[:-1], problem.groups, getattr(problem, index))
+        return order[-2], shape
+    at = order[-1]
+    if problem.groups == 1:
+        return at, shape
+    apart = (problem.groups, getattr(problem, index))
+    return at + 1, (*shape[:at], *apart, *shape[at + 1 :])
 
 
 def _fold(problem: Problem, slot: Slot, index: str, array: jax.Array) -> jax.Array:
@@ -164,14 +183,14 @@ def _fold(problem: Problem, slot: Slot, index: str, array: jax.Array) -> jax.Arr
     size = array.shape[0]
     array = jnp.moveaxis(array.reshape(size, *shape), 0, at)
     merged = problem.replace(**{index: size * getattr(problem, index)})
-    return array.reshape(merged.shape(slot))
+    return array.reshape(merged.laid_out(slot))
 
 
 def _unfold(problem: Problem, slot: Slot, index: str, size: Any, array: jax.Array) -> jax.Array:
     """The inverse of `_fold`: the slower part of `index` as a leading dimension."""
     at, shape = _split(problem, slot, index)
     array = array.reshape(*shape[:at], size, *shape[at:])
-    return jnp.moveaxis(array, at, 0).reshape(size, *problem.shape(slot))
+    return jnp.moveaxis(array, at, 0).reshape(size, *problem.laid_out(slot))
 
 
 def _eagerly(primitive: Any) -> Any:
