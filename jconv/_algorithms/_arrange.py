@@ -146,7 +146,7 @@ def spans(total: int, most: int) -> list[tuple[int, int]]:
     return list(zip(itertools.accumulate(sizes, initial=0), sizes, strict=False))
 
 
-def parts(n: int, size: int, result: int) -> int:
+def waiting_chunks(n: int, size: int, result: int) -> int:
     """Bytes of a result in parts that wait to be joined, while the last chunk is at work."""
     return result * max(n - size, 0) // n if 0 < result <= TEMPORARIES else 0
 

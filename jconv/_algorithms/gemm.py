@@ -18,6 +18,7 @@ from jconv._algorithms._arrange import (
     chunk,
     in_chunks,
     precision,
+    waiting_chunks,
     widen,
 )
 from jconv._algorithms._record import Algorithm, Planner, static
@@ -191,8 +192,12 @@ def cost(problem: Problem, planner: Planner) -> float:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    held = images(problem) * _laid_out(problem)
-    return _cost.widened(problem) + held * itemsize(problem.wide_dtype)
+    size = images(problem)
+    held = size * _laid_out(problem) * itemsize(problem.wide_dtype)
+    if problem.leg != "filter_grad":  # whose chunks are added up
+        result = product(problem.out_shape) * itemsize(problem.wide_dtype)
+        held += waiting_chunks(problem.n, size, result)
+    return _cost.widened(problem) + held
 
 
 def _margin(problem: Problem) -> float:

@@ -25,7 +25,7 @@ from jconv._algorithms._record import Algorithm, Planner, static
 from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of, too_many_places
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
-from jconv._core.jax_hooks import kept_apart
+from jconv._core.jax_hooks import FEW_TASKS, kept_apart
 from jconv._core.problem import Problem, itemsize
 
 FOLD = 8  # images among them, at most, where they are large
@@ -377,7 +377,9 @@ def cost(problem: Problem, planner: Planner) -> float:
 def workspace(problem: Problem, platform: str) -> int:
     """The padded operand; or one repeated for a multiplier, and what a loop stores."""
     padded = problem.f * math.prod(problem.shape("x"))
-    if problem.leg != "filter_grad" and problem.f == 1 and few(window_axes(problem)):
+    # XLA of jaxlib 0.11 on copies the filters of a group apart before it adds them up.
+    read_in_place = problem.f == 1 or (problem.leg == "input_grad" and FEW_TASKS)
+    if problem.leg != "filter_grad" and read_in_place and few(window_axes(problem)):
         padded = 0
     if problem.leg == "filter_grad":
         repeated = _as_groups(problem) and problem.f > 1

@@ -28,8 +28,8 @@ from jconv._algorithms._arrange import (
     chunk,
     in_chunks,
     may_transform,
-    parts,
     precision,
+    waiting_chunks,
     widen,
     window_axes,
 )
@@ -324,7 +324,7 @@ def workspace(problem: Problem, platform: str) -> int:
     size = _chunk(problem, m)
     held = _held(problem, m, size, lines)
     if problem.leg != "filter_grad":
-        held += parts(problem.n, size, 4 * math.prod(problem.out_shape))
+        held += waiting_chunks(problem.n, size, 4 * math.prod(problem.out_shape))
     return _cost.widened(problem) + held
 
 
