@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._core.geometry import Axis, Shape
-from jconv._core.jax_hooks import kept_apart
 from jconv._core.problem import Problem, itemsize
+from jconv._core.xla_cpu import kept_apart
 
 
 def window_axes(problem: Problem) -> tuple[Axis, ...]:
@@ -64,19 +64,23 @@ def may_transform(problem: Problem) -> bool:
     } == {"float32"}
 
 
-def vmapped_to_groups(array: jax.Array) -> jax.Array:
-    """A leading dimension that vmap added, moved to be the slower part of the last one.
+def vmapped_to_groups(array: jax.Array, channel: int = -1) -> jax.Array:
+    """A leading dimension that vmap added, as the slower part of the channels.
 
-    The last dimension is ordered by groups in every slot, so that one convolution of that many
-    times the groups does what vmap asks for.
+    `channel` is where these stand without it: the last dimension by default. They are ordered by
+    groups in every slot, so that one convolution of that many times the groups does what vmap
+    asks for.
     """
-    array = jnp.moveaxis(array, 0, -2)
-    return array.reshape(*array.shape[:-2], -1)
+    at = channel % (array.ndim - 1)
+    array = jnp.moveaxis(array, 0, at)
+    return array.reshape(*array.shape[:at], -1, *array.shape[at + 2 :])
 
 
-def groups_to_vmapped(array: jax.Array, vmapped: Shape) -> jax.Array:
+def groups_to_vmapped(array: jax.Array, vmapped: Shape, channel: int = -1) -> jax.Array:
     """The inverse of `vmapped_to_groups`."""
-    return jnp.moveaxis(array.reshape(*array.shape[:-1], *vmapped, -1), -2, 0)
+    at = channel % array.ndim
+    apart = array.reshape(*array.shape[:at], *vmapped, -1, *array.shape[at + 1 :])
+    return jnp.moveaxis(apart, at, 0)
 
 
 def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
@@ -155,7 +159,7 @@ def spans(total: int, most: int) -> list[tuple[int, int]]:
     return list(zip(itertools.accumulate(sizes, initial=0), sizes, strict=False))
 
 
-def parts(n: int, size: int, result: int) -> int:
+def waiting_chunks(n: int, size: int, result: int) -> int:
     """Bytes of a result in parts that wait to be joined, while the last chunk is at work."""
     return result * max(n - size, 0) // n if 0 < result <= TEMPORARIES else 0
 

@@ -13,8 +13,8 @@ import math
 from collections.abc import Sequence
 
 from jconv._core.geometry import Axis, product
-from jconv._core.jax_hooks import FEW_TASKS
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, itemsize
+from jconv._core.xla_cpu import FEW_TASKS
 
 
 @dataclasses.dataclass(frozen=True)

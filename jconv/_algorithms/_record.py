@@ -69,9 +69,12 @@ def always_local(problem: Problem) -> str | None:
 
 
 def static_on_cpu(problem: Problem, platform: str) -> str | None:
-    """The reason that every formulation made for CPU has in common."""
-    if platform != "cpu":
-        return "was not measured on this platform"
+    """The reason that every formulation made for XLA's CPU backend has in common."""
+    return "only supports CPU" if platform != "cpu" else static(problem, platform)
+
+
+def static(problem: Problem, platform: str) -> str | None:
+    """The reason that every formulation but lax's own has in common."""
     if problem.empty:
         return "is for sums that have terms"
     if problem.vmapped:

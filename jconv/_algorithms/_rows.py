@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from jconv._core.geometry import Axis
-from jconv._core.jax_hooks import kept_apart
+from jconv._core.xla_cpu import kept_apart
 
 TERMS = 16  # that one loop adds up, each of its own windows: of more, XLA copies what they read
 RUN = 128  # elements from which on a copy is as fast as of longer runs

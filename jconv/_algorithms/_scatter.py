@@ -19,7 +19,7 @@ from jax import lax
 from jconv._algorithms._arrange import spans
 from jconv._algorithms._rows import TERMS, only, places
 from jconv._core.geometry import Axis
-from jconv._core.jax_hooks import kept_apart
+from jconv._core.xla_cpu import kept_apart
 
 Axes = tuple[Axis, ...]
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._core.geometry import Axis, Size, is_static, max_size, span
-from jconv._core.jax_hooks import UNPADDED_IS_SLOW
+from jconv._core.xla_cpu import UNPADDED_IS_SLOW
 
 ROWS = 16  # of outputs, beside which one more costs little
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,14 +18,14 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import groups_to_vmapped, vmapped_to_groups
 from jconv._algorithms._record import Algorithm, Planner, always_local
-from jconv._algorithms._window import swap_traps, window_sum
+from jconv._algorithms._window import window_sum
 from jconv._core.geometry import Axis, Size, product
-from jconv._core.jax_hooks import kept_apart
-from jconv._core.problem import OPERANDS, Problem, compute_dtype, itemsize
+from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, compute_dtype, itemsize
+from jconv._core.xla_cpu import kept_apart
 
 
 def _run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
-    if planner.platform != "cpu" and problem.static and not _needs_care(problem):
+    if written_as_lax(problem, planner.platform):
         return _lax_form(problem, a, b)
     dtype = compute_dtype(str(a.dtype), str(b.dtype), problem.out_dtype)
     options = {"precision": _precision(problem), "preferred_element_type": dtype}
@@ -86,47 +87,47 @@ def _without_remainder(x: jax.Array, axes: tuple[Axis, ...]) -> tuple[jax.Array,
 _LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}
 
 
-def _needs_care(problem: Problem) -> bool:
-    """Whether lax's own form would crop by negative pads or might abort inside XLA."""
-    axes = problem.axes
-    if any(axis.pads[0] < 0 or axis.pads[1] < 0 for axis in axes):
-        return True
-    swapped = {
-        "conv": axes,
-        "input_grad": tuple(axis.input_grad() for axis in axes),
-        "filter_grad": tuple(axis.filter_grad() for axis in axes),
-    }[problem.leg]
-    traps = swap_traps(swapped, [axis.pads for axis in swapped])
-    return any(trap and axis.b > 1 for trap, axis in zip(traps, swapped, strict=True))
+def written_as_lax(problem: Problem, platform: str) -> bool:
+    """Whether direct writes a leg as lax does, in the caller's own layout."""
+    return platform != "cpu" and problem.static and not problem.empty
+
+
+def _high(axis: Axis, given: int) -> int:
+    """The high pad: as low as the low pad if that makes the same windows, which suits cuDNN."""
+    return axis.p0 if 0 <= axis.p1 <= axis.p0 < axis.p1 + axis.s else given
 
 
 def _lax_form(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
     """The leg as lax's autodiff writes it; a shared leading dimension becomes groups."""
-    rank, extra = problem.rank, math.prod(problem.vmapped)
-    lhs = (0, rank + 1, *range(1, rank + 1))
-    rhs = (rank + 1, rank, *range(rank))
+    extra = math.prod(problem.vmapped)
+    x, w, y = (problem.replace(vmapped=()).order(slot) for slot in ("x", "w", "y"))
+    axes, channel = problem.axes, {"x": x[-1], "w": w[-1], "y": y[-1]}
+    given = problem.high or [axis.pads[1] for axis in axes]
 
-    def conv(x: jax.Array, w: jax.Array, accumulator: jnp.dtype | None = None) -> jax.Array:
+    def conv(x_array: jax.Array, w_array: jax.Array, accumulator: Any = None) -> jax.Array:
         return lax.conv_general_dilated(
-            x,
-            w,
-            window_strides=[axis.s for axis in problem.axes],
-            padding=[axis.pads for axis in problem.axes],
-            lhs_dilation=[axis.b for axis in problem.axes],
-            rhs_dilation=[axis.d for axis in problem.axes],
-            dimension_numbers=lax.ConvDimensionNumbers(lhs, rhs, lhs),
+            x_array,
+            w_array,
+            window_strides=[axis.s for axis in axes],
+            padding=[(axis.p0, _high(axis, at)) for axis, at in zip(axes, given, strict=True)],
+            lhs_dilation=[axis.b for axis in axes],
+            rhs_dilation=[axis.d for axis in axes],
+            dimension_numbers=lax.ConvDimensionNumbers(
+                (x[0], x[-1], *x[1:-1]), (w[-1], w[-2], *w[:-2]), (y[0], y[-1], *y[1:-1])
+            ),
             feature_group_count=problem.groups * extra,
             precision=_precision(problem),
             preferred_element_type=accumulator,
         )
 
-    def fold(array: jax.Array) -> jax.Array:
-        return vmapped_to_groups(array) if problem.vmapped else array
+    def fold(array: jax.Array, slot: Slot) -> jax.Array:
+        return vmapped_to_groups(array, channel[slot]) if problem.vmapped else array
 
     def unfold(array: jax.Array) -> jax.Array:
-        return groups_to_vmapped(array, problem.vmapped) if problem.vmapped else array
+        at = channel[OUTPUT[problem.leg]]
+        return groups_to_vmapped(array, problem.vmapped, at) if problem.vmapped else array
 
-    a, b = fold(a), fold(b)
+    a, b = (fold(v, s) for v, s in zip((a, b), OPERANDS[problem.leg], strict=True))
     if problem.leg == "conv" and a.dtype == b.dtype:
         return unfold(conv(a, b, jnp.dtype(problem.out_dtype)))
     # lax cannot transpose a convolution with a preferred element type, so where dtypes differ
@@ -136,7 +137,9 @@ def _lax_form(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
     a, b = a.astype(dtype), b.astype(dtype)
     if problem.leg == "conv":
         return unfold(conv(a, b))
-    aval = jax.eval_shape(fold, jax.ShapeDtypeStruct(problem.out_shape, dtype))
+    out = OUTPUT[problem.leg]
+    aval = jax.ShapeDtypeStruct(problem.laid_out(out), dtype)
+    aval = jax.eval_shape(lambda array: fold(array, out), aval)
     if problem.leg == "input_grad":
         return unfold(jax.linear_transpose(lambda x: conv(x, b), aval)(a)[0])
     return unfold(jax.linear_transpose(lambda w: conv(a, w), aval)(b)[0])

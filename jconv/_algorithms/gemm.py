@@ -18,14 +18,15 @@ from jconv._algorithms._arrange import (
     chunk,
     in_chunks,
     precision,
+    waiting_chunks,
     widen,
 )
-from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static
 from jconv._algorithms._rows import gather, passes, too_many_places
 from jconv._algorithms._scatter import loops, scatter
 from jconv._core.geometry import product
-from jconv._core.jax_hooks import FEW_TASKS
 from jconv._core.problem import Problem, itemsize
+from jconv._core.xla_cpu import FEW_TASKS
 
 Options = dict
 
@@ -135,7 +136,7 @@ def images(problem: Problem) -> int:
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static_on_cpu(problem, platform):
+    if reason := static(problem, platform):
         return reason
     if problem.groups > 1:
         return "is for one group"
@@ -191,8 +192,12 @@ def cost(problem: Problem, planner: Planner) -> float:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    held = images(problem) * _laid_out(problem)
-    return _cost.widened(problem) + held * itemsize(problem.wide_dtype)
+    size = images(problem)
+    held = size * _laid_out(problem) * itemsize(problem.wide_dtype)
+    if problem.leg != "filter_grad":  # whose chunks are added up
+        result = product(problem.out_shape) * itemsize(problem.wide_dtype)
+        held += waiting_chunks(problem.n, size, result)
+    return _cost.widened(problem) + held
 
 
 def _margin(problem: Problem) -> float:

@@ -16,9 +16,9 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
-from jconv._core.jax_hooks import kept_apart
+from jconv._algorithms._record import Algorithm, Planner, always_local, static
 from jconv._core.problem import ONE_WINDOW, OPERANDS, Problem, itemsize
+from jconv._core.xla_cpu import kept_apart
 
 CHANNELS = 16  # that a block should have, on its narrower side
 BLOCKS = 64  # more would take long to compile
@@ -87,7 +87,7 @@ def _diagonal(problem: Problem, w: jax.Array, merged: int) -> jax.Array:
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static_on_cpu(problem, platform):
+    if reason := static(problem, platform):
         return reason
     if problem.groups == 1:
         return "there are no groups to merge"

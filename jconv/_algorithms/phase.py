@@ -20,7 +20,7 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import chunk, in_chunks, interleave, part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
 
@@ -90,7 +90,7 @@ def _run(problem: Problem, planner: Planner, a: jax.Array, w: jax.Array) -> jax.
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static_on_cpu(problem, platform):
+    if reason := static(problem, platform):
         return reason
     if any(axis.d > 1 for axis in problem.axes):
         return "is not for filter dilation"

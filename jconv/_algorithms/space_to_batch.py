@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import chunk, in_chunks, part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, static
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, itemsize
@@ -96,7 +96,7 @@ def _from_pictures(problem: Problem, part: Problem, slot: Slot, array: jax.Array
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static_on_cpu(problem, platform):
+    if reason := static(problem, platform):
         return reason
     if all(axis.d == 1 for axis in problem.axes):
         return "there is no filter dilation"

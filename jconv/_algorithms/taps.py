@@ -1,8 +1,7 @@
 """taps: depthwise legs as elementwise products of shifted slices, along the channels.
 
-With one input channel a group there is nothing to contract: XLA fuses the sum over the filter's
-taps into one loop. The filter backprop multiplies every output with its window instead, and so
-does for groups of a few channels.
+With one input channel a group, XLA fuses the sum over the filter's taps into one loop. The filter
+backprop, of groups of a few channels too, multiplies every output with its window instead.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from jax import lax
 
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
-from jconv._algorithms._record import Algorithm, Planner, always_local, static_on_cpu
+from jconv._algorithms._record import Algorithm, Planner, always_local, static
 from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of, too_many_places
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
-from jconv._core.jax_hooks import kept_apart
 from jconv._core.problem import Problem, itemsize
+from jconv._core.xla_cpu import FEW_TASKS, kept_apart
 
 FOLD = 8  # images among them, at most, where they are large
 STORED = 1 << 24  # bytes of them, and of images that are small together
@@ -333,7 +332,7 @@ def _pieces(rows: int, size: int) -> int:
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static_on_cpu(problem, platform):
+    if reason := static(problem, platform):
         return reason
     if problem.leg != "filter_grad":
         depthwise = problem.c == 1 and problem.groups > 1
@@ -377,7 +376,9 @@ def cost(problem: Problem, planner: Planner) -> float:
 def workspace(problem: Problem, platform: str) -> int:
     """The padded operand; or one repeated for a multiplier, and what a loop stores."""
     padded = problem.f * math.prod(problem.shape("x"))
-    if problem.leg != "filter_grad" and problem.f == 1 and few(window_axes(problem)):
+    # XLA of jaxlib 0.11 on copies the filters of a group apart before it adds them up.
+    read_in_place = problem.f == 1 or (problem.leg == "input_grad" and FEW_TASKS)
+    if problem.leg != "filter_grad" and read_in_place and few(window_axes(problem)):
         padded = 0
     if problem.leg == "filter_grad":
         repeated = _as_groups(problem) and problem.f > 1

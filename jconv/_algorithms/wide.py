@@ -29,8 +29,8 @@ from jconv._algorithms._arrange import (
 from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
-from jconv._core.jax_hooks import kept_apart
 from jconv._core.problem import Problem, itemsize
+from jconv._core.xla_cpu import kept_apart
 
 
 def _side_by_side(axes: tuple[Axis, ...], count: int) -> tuple[Axis, ...]:

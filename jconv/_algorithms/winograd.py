@@ -32,8 +32,8 @@ from jconv._algorithms._arrange import (
     chunk,
     in_chunks,
     may_transform,
-    parts,
     precision,
+    waiting_chunks,
     widen,
     window_axes,
 )
@@ -48,8 +48,8 @@ from jconv._algorithms._transforms import (
 )
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
-from jconv._core.jax_hooks import kept_apart
 from jconv._core.problem import Problem
+from jconv._core.xla_cpu import kept_apart
 
 
 def tiles_of(axes: Sequence[Axis], m: int) -> list[Tile]:
@@ -328,7 +328,7 @@ def workspace(problem: Problem, platform: str) -> int:
     size = _chunk(problem, m)
     held = _held(problem, m, size, lines)
     if problem.leg != "filter_grad":
-        held += parts(problem.n, size, 4 * math.prod(problem.out_shape))
+        held += waiting_chunks(problem.n, size, 4 * math.prod(problem.out_shape))
     return _cost.widened(problem) + held
 
 

@@ -47,6 +47,15 @@ class Resolved:
             shape = (shape[0], *self.borders.sizes, shape[-1])
         return self.layout.caller(slot, shape)
 
+    def as_written(self, problem: Problem) -> Problem:
+        """The problem with the caller's layout and high pads, where they differ from its own."""
+        orders = self.layout.x, self.layout.w, self.layout.y
+        own = all(order == tuple(range(len(order))) for order in orders)
+        high = tuple(high for _, high in self.pads) if problem.static else None
+        if high == tuple(axis.pads[1] for axis in problem.axes):
+            high = None
+        return problem.replace(orders=None if own else orders, high=high)
+
 
 def resolve(call: Call) -> Resolved:
     """Check one call and describe the leg it asks for.

@@ -78,6 +78,9 @@ class Problem:
     """One leg, in the library's own layout: x (N, i..., G*C), w (k..., C, G*F), y (N, o..., G*F).
 
     `borders` are made before a leg and taken back after it; algorithms see problems without any.
+    `orders` and `high` say how the caller wrote it, which only matters where it is written as
+    lax writes it: for x, w and y the position of each dimension above in the caller's arrays,
+    which are then the leg's operands and result; and the high pads. None: as above, and as few.
     `vmapped` is () or one leading dimension that all three slots share: a vmap over both
     operands, which is not a convolution of any single batch.
     """
@@ -97,6 +100,8 @@ class Problem:
     workspace: int | None = None
     tuning: Tuning | None = None
     borders: Borders | None = None  # `axes` are then those of the padded x
+    orders: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None = None
+    high: tuple[int, ...] | None = None
 
     def shape(self, slot: Slot) -> Shape:
         if slot == "w":
@@ -105,6 +110,17 @@ class Problem:
             rows = self.borders.sizes if self.borders else tuple(a.i for a in self.axes)
             return (*self.vmapped, self.n, *rows, self.groups * self.c)
         return (*self.vmapped, self.n, *(a.o for a in self.axes), self.groups * self.f)
+
+    def order(self, slot: Slot) -> tuple[int, ...]:
+        """Where each dimension of `shape` stands in the caller's array."""
+        lead = len(self.vmapped)
+        own = range(self.rank + 2) if self.orders is None else self.orders["xwy".index(slot)]
+        return (*range(lead), *(lead + at for at in own))
+
+    def laid_out(self, slot: Slot) -> Shape:
+        """The shape of the caller's array."""
+        sizes = dict(zip(self.order(slot), self.shape(slot), strict=True))
+        return tuple(sizes[at] for at in range(len(sizes)))
 
     def dtype(self, slot: Slot) -> str:
         return {"x": self.x_dtype, "w": self.w_dtype, "y": self.y_dtype}[slot]
@@ -153,7 +169,12 @@ class Problem:
     @property
     def bare(self) -> Problem:
         """The problem itself, without what the caller lets the planner choose from."""
-        return self.replace(policy="auto", workspace=None, tuning=None)
+        return self.unordered.replace(policy="auto", workspace=None, tuning=None)
+
+    @property
+    def unordered(self) -> Problem:
+        """The problem in the library's own layout, without how the caller wrote it."""
+        return self.replace(orders=None, high=None)
 
     @property
     def unbordered(self) -> Problem:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._core import jax_hooks
+from jconv._core import jax_sharding
 from jconv._core.geometry import Size, is_static, max_size
 
 MODES = ("zeros", "reflect", "edge", "circular")
@@ -22,7 +22,7 @@ MODES = ("zeros", "reflect", "edge", "circular")
 
 def pad_borders(x: jax.Array, pads: Sequence[tuple[Size, Size]], mode: str) -> jax.Array:
     """x (N, i..., C) with each spatial axis padded by (low, high)."""
-    x = jax_hooks.unsharded(x, range(1, x.ndim - 1))
+    x = jax_sharding.unsharded(x, range(1, x.ndim - 1))
     for dim, (low, high) in enumerate(pads, start=1):
         rows = x.shape[dim]
         grow_low, grow_high = max_size(low, 0), max_size(high, 0)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._core import jax_hooks
+from jconv._core import jax_sharding
 from jconv._devices.halo import NOTHING, Halo
 
 Names = tuple[str, ...]
@@ -43,7 +43,7 @@ def give_back(rows: jax.Array, dim: int, names: Names, halo: Halo) -> jax.Array:
         known = jnp.where(_along(table != NOTHING, dim, rows.ndim), rows, jnp.zeros((), rows.dtype))
         shape = (*rows.shape[:dim], total, *rows.shape[dim + 1 :])
         at = (*(slice(None),) * dim, jnp.maximum(table, 0))
-        spread, known = jax_hooks.make_varying_alike(jnp.zeros(shape, rows.dtype), known)
+        spread, known = jax_sharding.make_varying_alike(jnp.zeros(shape, rows.dtype), known)
         spread = spread.at[at].add(known)
     out = lax.slice_in_dim(spread, halo.low, halo.low + halo.rows, axis=dim)
     first = halo.low
@@ -121,7 +121,7 @@ def _place(x: jax.Array, dim: int, names: Names, starts: Sequence[int], total: i
     if len(set(starts)) == 1:
         return _pad(x, dim, starts[0], total - starts[0] - x.shape[dim])
     shape = (*x.shape[:dim], total, *x.shape[dim + 1 :])
-    empty, x = jax_hooks.make_varying_alike(jnp.zeros(shape, x.dtype), x)
+    empty, x = jax_sharding.make_varying_alike(jnp.zeros(shape, x.dtype), x)
     return lax.dynamic_update_slice_in_dim(empty, x, _of_this_part(starts, names), dim)
 
 

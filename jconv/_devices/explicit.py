@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jconv._core import jax_hooks
+from jconv._core import jax_sharding
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.layout import Layout
 from jconv._core.problem import OUTPUT, Problem, Slot
@@ -34,7 +34,7 @@ def read_out_sharding(op: str, value: Any, ndim: int) -> PartitionSpec | None:
 
 def permuted(spec: PartitionSpec, order: tuple[int, ...]) -> Spec:
     """A spec of an array in a caller's layout as one of the library's own."""
-    return tuple(jax_hooks.names_of(spec[at]) for at in order)
+    return tuple(jax_sharding.names_of(spec[at]) for at in order)
 
 
 def check_unambiguous(
@@ -49,13 +49,13 @@ def check_unambiguous(
         arrays: the slot of each array argument.
         avals: what JAX knows of the arguments, in the caller's layout.
     """
-    mesh = jax_hooks.mesh_of(*avals.values())
+    mesh = jax_sharding.mesh_of(*avals.values())
     if mesh is None:
         return
     result = roles_of(problem, OUTPUT[problem.leg])
     claimed: dict[str, tuple[str, Role]] = {}
     for name, slot in arrays.items():
-        spec = permuted(PartitionSpec(*jax_hooks.spec_of(avals[name])), getattr(layout, slot))
+        spec = permuted(PartitionSpec(*jax_sharding.spec_of(avals[name])), getattr(layout, slot))
         for role, axes in zip(roles_of(problem, slot), spec, strict=True):
             for axis in set(axes) & set(mesh.explicit_axes):
                 if role not in result:
@@ -75,8 +75,8 @@ def _ambiguous(
     (a, role_a), (b, role_b) = first, second
     moved = min((b, a), key=lambda name: avals[name].size)
     entries = []
-    for entry in jax_hooks.spec_of(avals[moved]):
-        kept = tuple(name for name in jax_hooks.names_of(entry) if name != axis)
+    for entry in jax_sharding.spec_of(avals[moved]):
+        kept = tuple(name for name in jax_sharding.names_of(entry) if name != axis)
         entries.append(kept[0] if len(kept) == 1 else kept or None)
     spec = PartitionSpec(*entries)
     lies = f"jax.P({', '.join(map(repr, entries))})"
@@ -88,7 +88,7 @@ def _ambiguous(
         f"and one mesh axis cannot split two dimensions of the result. Pass {call} in place of "
         f"`{moved}`, or say with `out_sharding` how the result is to lie.",
         argument=moved,
-        got=jax_hooks.spec_of(avals[moved]),
+        got=jax_sharding.spec_of(avals[moved]),
         expected=f"a sharding without {axis!r}",
         remedies=[Remedy(moved, spec, f"pass {call} as `{moved}`")],
     )
@@ -97,8 +97,8 @@ def _ambiguous(
 def laid_out(array: jax.Array, spec: PartitionSpec) -> jax.Array:
     """A result that lies as `spec` says, where the mesh's axes are explicit or automatic."""
     mesh = jax.sharding.get_abstract_mesh()
-    explicit = jax_hooks.mesh_of(jax.typeof(array))
+    explicit = jax_sharding.mesh_of(jax.typeof(array))
     if explicit is not None:
-        return jax_hooks.reshard(array, explicit, spec)
+        return jax_sharding.reshard(array, explicit, spec)
     sharding = spec if mesh.empty else NamedSharding(mesh, spec)
     return jax.lax.with_sharding_constraint(array, sharding)

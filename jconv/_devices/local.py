@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 from jax import lax
 
-from jconv._core import jax_hooks
+from jconv._core import jax_sharding
 from jconv._core.geometry import Axis, Size
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
 from jconv._devices.borders import pad_borders, pad_borders_adjoint
@@ -123,7 +123,7 @@ def run_local(leg: LocalLeg, a: jax.Array, b: jax.Array, run: RunLeg) -> jax.Arr
                 out = own_outputs(out, dim, names, halo)
     names = leg.split.reduced(problem.leg)
     if names:
-        out = lax.psum(jax_hooks.make_varying(out, names), names)
+        out = lax.psum(jax_sharding.make_varying(out, names), names)
     return out.astype(problem.out_dtype)
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jconv._core import jax_hooks
+from jconv._core import jax_sharding
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
 from jconv._devices.local import RunLeg, localize, run_local
 from jconv._devices.roles import Spec, Split, decide, roles_of
@@ -26,6 +26,8 @@ TwoArrays = Callable[[jax.Array, jax.Array], jax.Array]
 
 def alone(problem: Problem, a: jax.Array, b: jax.Array, run: RunLeg) -> jax.Array:
     """A leg on one device, borders included."""
+    if problem.borders is None:
+        return run(problem, a, b)
     return run_local(localize(problem, Split((), ())), a, b, run)
 
 
@@ -48,7 +50,7 @@ def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArray
         slots = (first, second, OUTPUT[problem.leg])
         avals = zip(slots, (*arguments, *result), strict=False)
         specs: dict[Slot, Spec] = {
-            slot: jax_hooks.named_spec(aval.sharding, free, aval.ndim) for slot, aval in avals
+            slot: jax_sharding.named_spec(aval.sharding, free, aval.ndim) for slot, aval in avals
         }
         return decide(problem, specs, dict(free.shape))
 
@@ -69,7 +71,7 @@ def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArray
         return sharding(split_of(arguments), OUTPUT[problem.leg])
 
     rule, sizes = sharding_rule(problem)
-    return jax_hooks.custom_partitioned(whole, partition, infer, rule, sizes)
+    return jax_sharding.custom_partitioned(whole, partition, infer, rule, sizes)
 
 
 def split_by_batch(problem: Problem, mesh: Any, run: RunLeg) -> TwoArrays:
@@ -83,8 +85,8 @@ def split_by_batch(problem: Problem, mesh: Any, run: RunLeg) -> TwoArrays:
     free = [len(problem.vmapped) + (slot != "w") for slot in slots]
 
     def run_whole(a: jax.Array, b: jax.Array) -> jax.Array:
-        a, b = (jax_hooks.along_first(v, mesh, n) for v, n in zip((a, b), free, strict=False))
-        return jax_hooks.along_first(alone(direct, a, b, run), mesh, free[2])
+        a, b = (jax_sharding.along_first(v, mesh, n) for v, n in zip((a, b), free, strict=False))
+        return jax_sharding.along_first(alone(direct, a, b, run), mesh, free[2])
 
     return run_whole
 
@@ -163,25 +165,25 @@ def over_explicit_axes(
                 for r, n in zip(roles_of(problem, slot), leg.shape(slot), strict=True)
             ]
             if tuple(grown) != array.shape:
-                array = jax_hooks.reshard(array, mesh, _whole_where(array, grown))
+                array = jax_sharding.reshard(array, mesh, _whole_where(array, grown))
                 pads = [(0, n - m, 0) for n, m in zip(grown, array.shape, strict=True)]
                 array = lax.pad(array, jnp.zeros((), array.dtype), pads)
-            operands.append(jax_hooks.reshard(array, mesh, spec))
-        mapped = jax_hooks.shard_map(
+            operands.append(jax_sharding.reshard(array, mesh, spec))
+        mapped = jax_sharding.shard_map(
             lambda a, b: run_local(leg, a, b, run), mesh, tuple(specs[:2]), specs[2]
         )
         out = mapped(*operands)
         if out.shape != shape:
-            out = jax_hooks.reshard(out, mesh, _whole_where(out, shape))
+            out = jax_sharding.reshard(out, mesh, _whole_where(out, shape))
             out = lax.slice(out, (0,) * out.ndim, shape)
-        return jax_hooks.reshard(out, mesh, partition_spec(wanted))
+        return jax_sharding.reshard(out, mesh, partition_spec(wanted))
 
     return run_whole
 
 
 def _whole_where(array: jax.Array, shape: Any) -> PartitionSpec:
     """An array's spec, whole along the dimensions whose size is to change."""
-    spec = jax_hooks.spec_of(jax.typeof(array))
+    spec = jax_sharding.spec_of(jax.typeof(array))
     return PartitionSpec(
         *(
             entry if size == wanted else None

@@ -19,6 +19,7 @@ from jconv._check.call import Call
 from jconv._check.dtypes import read_dtype
 from jconv._check.operations import OPERATIONS
 from jconv._check.words import in_jconvs_words
+from jconv._core import jax_sharding
 from jconv._core.errors import ConvError
 from jconv._core.problem import OUTPUT, Problem
 from jconv._devices.explicit import check_unambiguous, laid_out, permuted, read_out_sharding
@@ -293,6 +294,12 @@ def _operate(op: str, arrays: dict[str, Any], *, out_sharding: Any, **keywords: 
     else:
         avals = {name: jax.typeof(array) for name, array in given.items()}
         check_unambiguous(op, problem, layout, slots, avals)
+        if (
+            all(jax_sharding.mesh_of(aval) is None for aval in avals.values())
+            and not resolved.borders
+        ):
+            first, second = (given[name] for name in slots)
+            return run_leg(resolved.as_written(problem), first, second)
     operands = [_permute(given[name], getattr(layout, slot)) for name, slot in slots.items()]
     out = _permute(run_leg(problem, *operands, out_spec=lies), layout.inverse(out_slot))
     return out if wanted is None else laid_out(out, wanted)

@@ -18,7 +18,7 @@ from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
 from jconv._check.settings import as_int, entries_of
 from jconv._check.words import in_jconvs_words
-from jconv._core import jax_hooks
+from jconv._core import jax_sharding
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.layout import LayoutError, parse_layout
 from jconv._diagnosis.diagnose import resolve_or_explain
@@ -118,7 +118,7 @@ def custom_conv(
 
     @functools.wraps(host)
     def f(x: ArrayLike, w: ArrayLike) -> Array:
-        return host(*jax_hooks.make_varying_alike(as_operand(x), as_operand(w)))
+        return host(*jax_sharding.make_varying_alike(as_operand(x), as_operand(w)))
 
     return f
 

@@ -21,7 +21,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jconv._core import jax_hooks
+from jconv._algorithms.direct import written_as_lax
+from jconv._core import jax_hooks, jax_sharding, xla_cpu
 from jconv._core.geometry import product
 from jconv._core.problem import LEG_OF, LEGS, OPERANDS, OUTPUT, Leg, Problem, Slot
 from jconv._devices.partition import (
@@ -43,7 +44,12 @@ def run_leg(
 
     `out_spec` says how the result lies over explicit mesh axes; None to follow the operands.
     """
-    a, b = jax_hooks.make_varying_alike(a, b)
+    a, b = jax_sharding.make_varying_alike(a, b)
+    if (
+        problem.orders is not None
+        and jax_sharding.mesh_of(jax.typeof(a), jax.typeof(b)) is not None
+    ):
+        return _in_own_layout(problem, run_leg, a, b)  # explicit axes are read in the own layout
     return _HOST(problem, a, b, out_spec)
 
 
@@ -59,7 +65,7 @@ def derivative(problem: Problem, slot: Slot) -> tuple[Problem, tuple[Slot, Slot]
 def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> jax.Array:
     """A leg on one device: no autodiff happens in here any more."""
     if problem.empty:
-        return jnp.zeros(problem.out_shape, problem.out_dtype)
+        return jnp.zeros(problem.laid_out(OUTPUT[problem.leg]), problem.out_dtype)
     outer, _thread.lowering = is_lowering(), True
     try:
         return _computed(problem, a, b, platform)
@@ -76,9 +82,26 @@ def is_lowering() -> bool:
 
 
 def _computed(problem: Problem, a: jax.Array, b: jax.Array, platform: str) -> jax.Array:
-    if platform == "cpu" and choose(problem, platform).algorithm.name != "direct":
-        return _shared(a, b, problem=problem, platform=platform)
-    return _run(a, b, problem=problem, platform=platform)
+    as_lax = written_as_lax(problem, platform) and _chosen(problem, platform) == "direct"
+    if problem.orders is not None and not as_lax:
+        return _in_own_layout(problem, functools.partial(_computed, platform=platform), a, b)
+    if platform == "cpu" and _chosen(problem, platform) != "direct":
+        return _shared(a, b, problem=problem.unordered, platform=platform)
+    with xla_cpu.inlined(platform != "cpu"):
+        return _run(a, b, problem=problem, platform=platform)
+
+
+def _in_own_layout(problem: Problem, run: Any, a: jax.Array, b: jax.Array) -> jax.Array:
+    """A leg on arrays in the caller's layout, by `run`, which takes the library's own."""
+    operands = zip(OPERANDS[problem.leg], (a, b), strict=True)
+    own = (jnp.transpose(value, problem.order(slot)) for slot, value in operands)
+    order = problem.order(OUTPUT[problem.leg])
+    result = run(problem.unordered, *own)
+    return jnp.transpose(result, sorted(range(len(order)), key=order.__getitem__))
+
+
+def _chosen(problem: Problem, platform: str) -> str:
+    return choose(problem.unordered, platform).algorithm.name
 
 
 def _run(a: jax.Array, b: jax.Array, *, problem: Problem, platform: str) -> jax.Array:
@@ -86,7 +109,7 @@ def _run(a: jax.Array, b: jax.Array, *, problem: Problem, platform: str) -> jax.
 
 
 # What is unrolled compiles slowly, so a network's equal convolutions share one computation.
-_shared = jax_hooks.kept_apart(jax.jit(_run, static_argnames=("problem", "platform")))
+_shared = xla_cpu.kept_apart(jax.jit(_run, static_argnames=("problem", "platform")))
 
 
 # --- the primitives -----------------------------------------------------------------------
@@ -96,18 +119,18 @@ def _spec_of(problem: Problem, slot: Slot, aval: Any) -> Spec:
     """The explicit mesh axes that split each dimension of an operand."""
     explicit = aval.sharding.mesh.explicit_axes
     return tuple(
-        tuple(name for name in jax_hooks.names_of(entry) if name in explicit)
-        for entry in jax_hooks.spec_of(aval)
+        tuple(name for name in jax_sharding.names_of(entry) if name in explicit)
+        for entry in jax_sharding.spec_of(aval)
     )
 
 
 def _explicit_split(problem: Problem, a: Any, b: Any, out_spec: Any) -> tuple[Any, Split, Spec]:
     """Over explicit mesh axes: the mesh, how the leg is split, and how its result lies."""
-    mesh = jax_hooks.mesh_of(a, b)
+    mesh = jax_sharding.mesh_of(a, b)
     specs: dict[Slot, Spec] = {
         slot: _spec_of(problem, slot, aval)
         for slot, aval in zip(OPERANDS[problem.leg], (a, b), strict=True)
-        if jax_hooks.mesh_of(aval) is not None
+        if jax_sharding.mesh_of(aval) is not None
     }
     if out_spec is not None:
         explicit = mesh.explicit_axes
@@ -120,12 +143,13 @@ def _explicit_split(problem: Problem, a: Any, b: Any, out_spec: Any) -> tuple[An
 
 def _out_aval(a: Any, b: Any, *, problem: Problem, out_spec: Any) -> Any:
     """Shape and dtype from the problem; over explicit mesh axes it lies as the leg is split."""
-    mesh, spec = jax_hooks.mesh_of(a, b), None
+    mesh, spec = jax_sharding.mesh_of(a, b), None
     if mesh is not None:
         _, _, lies = _explicit_split(problem, a, b, out_spec)
         spec = partition_spec(lies)
-    like = a if jax_hooks.mesh_of(b) is None else b
-    return jax_hooks.output_aval(like, problem.out_shape, jnp.dtype(problem.out_dtype), mesh, spec)
+    like = a if jax_sharding.mesh_of(b) is None else b
+    shape = problem.laid_out(OUTPUT[problem.leg])
+    return jax_sharding.output_aval(like, shape, jnp.dtype(problem.out_dtype), mesh, spec)
 
 
 def _lowering(lower_fun: Any, platform: str) -> Any:
@@ -133,17 +157,20 @@ def _lowering(lower_fun: Any, platform: str) -> Any:
 
     def rule(context: Any, *operands: Any, problem: Problem, out_spec: Any) -> Any:
         run = functools.partial(_compute, platform=platform)
-        target = jax_hooks.target_of(context)
-        if jax_hooks.mesh_of(*context.avals_in) is not None:
+        target = jax_sharding.target_of(context)
+        if jax_sharding.mesh_of(*context.avals_in) is not None:
             first, second = context.avals_in
             mesh, split, lies = _explicit_split(problem, first, second, out_spec)
             fn = over_explicit_axes(problem, split, mesh, lies, run_leg)
         elif target.devices == 1 or problem.empty:
             fn = functools.partial(alone, problem, run=run)
         elif target.asks and problem.static:
-            fn = partitioned(problem, target.mesh, target.free, run)
+            fn = partitioned(problem.unordered, target.mesh, target.free, run)
         else:
-            fn = split_by_batch(problem, target.mesh, run)
+            fn = split_by_batch(problem.unordered, target.mesh, run)
+        if target.devices > 1 and problem.orders is not None and not problem.empty:
+            split = fn
+            fn = functools.partial(_in_own_layout, problem, lambda _, a, b: split(a, b))
         return lower_fun(fn, multiple_results=False)(context, *operands)
 
     return rule
@@ -157,10 +184,10 @@ def _transpose(
     values = {OUTPUT[leg]: cotangent, other: known}
     adjoint, slots = derivative(problem, slot)
     lies = None
-    if jax_hooks.mesh_of(undefined.aval) is not None:
+    if jax_sharding.mesh_of(undefined.aval) is not None:
         lies = _spec_of(problem, slot, undefined.aval)
     result = run_leg(adjoint, *(values[s] for s in slots), out_spec=lies)
-    return jax_hooks.reshard_like(result, undefined.aval)
+    return jax_sharding.reshard_like(result, undefined.aval)
 
 
 def _batch(
@@ -168,12 +195,12 @@ def _batch(
 ) -> tuple[jax.Array, int]:
     """vmap: fold one batched operand into its free index; two share a leading dimension."""
     out = _mapped(leg, args, dims, problem)
-    if out_spec is not None and jax_hooks.mesh_of(jax.typeof(out)) is not None:
-        mapped = jax_hooks.names_of(jax_hooks.spec_of(jax.typeof(out))[0])
+    if out_spec is not None and jax_sharding.mesh_of(jax.typeof(out)) is not None:
+        mapped = jax_sharding.names_of(jax_sharding.spec_of(jax.typeof(out))[0])
         used = {name for names in out_spec for name in names}
         lead = tuple(name for name in mapped if name not in used)
-        mesh = jax_hooks.mesh_of(jax.typeof(out))
-        out = jax_hooks.reshard(out, mesh, partition_spec((lead, *out_spec)))
+        mesh = jax_sharding.mesh_of(jax.typeof(out))
+        out = jax_sharding.reshard(out, mesh, partition_spec((lead, *out_spec)))
     return out, 0
 
 
@@ -188,7 +215,7 @@ def _mapped(leg: Leg, args: Any, dims: Any, problem: Problem) -> jax.Array:
             a, b = (v.reshape(size * v.shape[1], *v.shape[2:]) for v in (a, b))
             both = problem.replace(vmapped=(size * problem.vmapped[0],))
             out = run_leg(both, a, b)
-            return out.reshape(size, *problem.out_shape)
+            return out.reshape(size, *problem.laid_out(OUTPUT[leg]))
         return run_leg(problem.replace(vmapped=(size,)), a, b)
     slot, array, dim = (slot_b, b, dim_b) if dim_a is None else (slot_a, a, dim_a)
     index = _free_index(slot, OUTPUT[leg])
@@ -211,12 +238,16 @@ def _free_index(slot: Slot, out: Slot) -> str:
 
 def _split(problem: Problem, slot: Slot, index: str) -> tuple[int, tuple[Any, ...]]:
     """Where `index` stands in a slot, and the slot's shape with the groups set apart from it."""
-    shape = problem.shape(slot)
+    shape, order = problem.laid_out(slot), problem.order(slot)
     if index == "n":
-        return len(problem.vmapped), shape
+        return order[len(problem.vmapped)], shape
     if slot == "w" and index == "c":
-        return len(shape) - 2, shape
-    return len(shape), (*shape[:-1], problem.groups, getattr(problem, index))
+        return order[-2], shape
+    at = order[-1]
+    if problem.groups == 1:
+        return at, shape
+    apart = (problem.groups, getattr(problem, index))
+    return at + 1, (*shape[:at], *apart, *shape[at + 1 :])
 
 
 def _fold(problem: Problem, slot: Slot, index: str, array: jax.Array) -> jax.Array:
@@ -225,14 +256,14 @@ def _fold(problem: Problem, slot: Slot, index: str, array: jax.Array) -> jax.Arr
     size = array.shape[0]
     array = jnp.moveaxis(array.reshape(size, *shape), 0, at)
     merged = problem.replace(**{index: size * getattr(problem, index)})
-    return array.reshape(merged.shape(slot))
+    return array.reshape(merged.laid_out(slot))
 
 
 def _unfold(problem: Problem, slot: Slot, index: str, size: Any, array: jax.Array) -> jax.Array:
     """The inverse of `_fold`: the slower part of `index` as a leading dimension."""
     at, shape = _split(problem, slot, index)
     array = array.reshape(*shape[:at], size, *shape[at:])
-    return jnp.moveaxis(array, at, 0).reshape(size, *problem.shape(slot))
+    return jnp.moveaxis(array, at, 0).reshape(size, *problem.laid_out(slot))
 
 
 def _eagerly(primitive: Any) -> Any:
@@ -267,7 +298,7 @@ def _primitives_host(hooks: Any) -> tuple[Any, tuple[Any, ...]]:
         count_for_roofline()
         return primitives[problem.leg].bind(a, b, problem=problem, out_spec=out_spec)
 
-    jax_hooks.tell_devices(tuple(primitives.values()))
+    jax_sharding.tell_devices(tuple(primitives.values()))
     return bind, tuple(primitives.values())
 
 

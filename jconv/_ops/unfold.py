@@ -23,7 +23,7 @@ from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
 from jconv._check.spec import read_spec
 from jconv._check.words import in_jconvs_words
-from jconv._core import jax_hooks
+from jconv._core import jax_sharding
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Axis, Shape, is_static, span
 from jconv._core.layout import Layout, parse_layout
@@ -86,7 +86,7 @@ def unfold(
     order, rank = resolved.layout, len(taps)
     patches = jnp.transpose(jnp.asarray(x), order.x)
     # On explicit mesh axes JAX takes no slices of a dimension that is split.
-    patches = jax_hooks.unsharded(patches, range(1, rank + 1))
+    patches = jax_sharding.unsharded(patches, range(1, rank + 1))
     if resolved.borders is not None:
         patches = pad_borders(patches, resolved.borders.pads, resolved.borders.mode)
     for dim in range(rank, 0, -1):
@@ -152,7 +152,7 @@ def fold(
     x = jnp.asarray(patches)
     dtype = x.dtype
     x = jnp.transpose(x.astype(compute_dtype(str(dtype))), order.y)
-    x = jax_hooks.unsharded(x, range(1, rank + 1))
+    x = jax_sharding.unsharded(x, range(1, rank + 1))
     merged = _filter_order(order)
     sizes = [(*taps, problem.c)[at] for at in merged]
     x = x.reshape(*x.shape[: rank + 1], *sizes)

@@ -14,6 +14,7 @@ from jconv._algorithms._arrange import groups_to_vmapped, one_by_one, vmapped_to
 from jconv._core.problem import ONE_WINDOW, Problem
 
 AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
+UNMEASURED = "was not measured on this platform: jconv.autotune measures it"
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
 
 
@@ -52,7 +53,11 @@ def _choose(problem: Problem, platform: str) -> Choice:
         }
         chosen = min(compared, key=compared.__getitem__)
     for name, cost in costs.items():
-        if name != chosen:
+        if name == chosen:
+            continue
+        if platform != "cpu" and chosen == "direct" and not measured:
+            rejected[name] = UNMEASURED  # costs are those of a CPU
+        else:
             told = _tuned(name, chosen, measured)
             asked = problem.policy == chosen
             rejected[name] = told or _comparison(cost, costs[chosen], chosen, asked)

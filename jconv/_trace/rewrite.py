@@ -15,7 +15,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from jconv._core import jax_hooks
+from jconv._core import jax_hooks, jax_sharding
 from jconv._core.errors import ConvError
 from jconv._ops.primitives import PRIMITIVES
 from jconv._planner.policy import captured
@@ -65,7 +65,7 @@ def _convolution(equation: Any, clues: Clues) -> list[Any]:
         return [equation]
 
     def on_jconv(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-        return jax_hooks.reshard_like(from_lax(lhs, rhs, equation.params, clues), result.aval)
+        return jax_sharding.reshard_like(from_lax(lhs, rhs, equation.params, clues), result.aval)
 
     try:
         closed = jax_hooks.traced_in_place_of(equation, on_jconv)

@@ -44,7 +44,11 @@ LAYERS = {
     "_cli": 14,
     "__main__": 15,
 }
-MOVING = {"_core.jax_hooks"}  # whatever differs between releases of JAX
+MOVING = {
+    "_core.jax_hooks",
+    "_core.jax_sharding",
+    "_core.xla_cpu",
+}  # whatever differs between releases of JAX
 SPEAKS_JAX = {*MOVING, "_core.symbols"}
 WITHOUT_JAX = ("_support", "_core", "_check", "_diagnosis")
 PUBLIC = {"compat", "ragged", "sharding", "streaming", "testing"}
@@ -200,7 +204,7 @@ def jax_below(sources: Sources) -> list[tuple[str, str]]:
 
 
 # JAX tells a lowering rule its devices only for primitives in this set, which has no public name.
-PRIVATE = {("_core.jax_hooks", "jax._src.dispatch.prim_requires_devices_during_lowering")}
+PRIVATE = {("_core.jax_sharding", "jax._src.dispatch.prim_requires_devices_during_lowering")}
 
 
 def private_jax(sources: Sources) -> list[tuple[str, str]]:
