@@ -66,7 +66,7 @@ def _conv(layer: Layer, source: Feature, around: Surroundings) -> Made:
     channels = around.canonical(source.shape)[-1]
     features = layer.get("features")
     if features is None:
-        if layer.get("groups") != "depthwise":
+        if not _depthwise(layer):
             raise wrong("features", None, "a number of channels", "it needs `features`")
         features = channels
     kernel = per_axis(layer, "kernel", around.rank)
@@ -178,9 +178,14 @@ def _keywords(layer: Layer, around: Surroundings, groups: int) -> dict[str, Any]
     return {**given, **shared, "groups": groups, "layout": around.layout_name}
 
 
+def _depthwise(layer: Layer) -> bool:
+    groups = layer.get("groups")
+    return isinstance(groups, str) and groups == "depthwise"
+
+
 def _groups(layer: Layer, channels: Size, features: Size) -> int:
     given = layer.get("groups", 1)
-    if given == "depthwise":
+    if _depthwise(layer):
         if not is_static(channels):
             raise wrong(
                 "groups", given, "a number", f"the {channels} channels of its input are no number"

@@ -12,7 +12,7 @@ from jax import export
 from jconv._chain.file import Lines
 from jconv._chain.layers import KINDS, SHARED_KEYS
 from jconv._chain.parts import Layer, nearest, wrong
-from jconv._check.settings import read_shape
+from jconv._check.settings import entries_of, read_shape
 from jconv._core import symbols
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import Shape
@@ -31,7 +31,7 @@ class Options:
 
 
 def read_input(x_shape: Any, facts: tuple[str, ...]) -> tuple[Shape, Any]:
-    if x_shape is None or isinstance(x_shape, str) or not hasattr(x_shape, "__iter__"):
+    if entries_of(x_shape) is None:
         expected = '(batch, height, width, channels), such as ("b", 224, 224, 3)'
         raise wrong("x_shape", x_shape, expected, "plan_chain: `x_shape` must be a shape.")
     given = tuple(x_shape)
@@ -61,6 +61,7 @@ def read_options(
     return Options(name, read_platform("plan_chain", platform), facts, layout)
 
 
+DEEPEST = 3  # lists within lists that a value may have: one may contain itself
 _SIZES = ("features", "output_shape")
 
 
@@ -84,7 +85,9 @@ def read_layers(
     read: list[Layer] = []
     for index, (kind, keys) in enumerate(entries):
         name = keys.get("name")
-        label = Layer(name if isinstance(name, str) else "", str(kind))
+        label = Layer(
+            name if isinstance(name, str) else "", kind if isinstance(kind, str) else show(kind)
+        )
         try:
             _check(kind, keys, {layer.name: place for place, layer in enumerate(read)})
         except ConvError as error:
@@ -137,6 +140,14 @@ def _check(kind: Any, keys: dict[str, Any], earlier: dict[str, int]) -> None:
     for key in record.required:
         if keys.get(key) is None:
             raise wrong(key, None, f"a value for `{key}`", f"it needs `{key}`")
+    for key in ("bias", "scale", "crop"):
+        if not isinstance(keys.get(key), bool | int | None):
+            raise wrong(key, keys[key], "True or False", f"`{key}` must be True or False")
+    for key in ("input", "like", "with"):
+        value = keys.get(key)
+        names = value if isinstance(value, list | tuple) else (value,)
+        if value is not None and not all(isinstance(name, str) for name in names):
+            raise wrong(key, value, "the name of a layer", f"`{key}` cannot be {show(value)}")
     name = keys.get("name")
     if name is not None and (not isinstance(name, str) or not name or name == "x"):
         expected = 'text that no other layer has; "x" is the network\'s input'
@@ -177,7 +188,9 @@ _OTHER_WORDS = {
 
 
 def _nearest_kind(kind: Any) -> str | None:
-    return _OTHER_WORDS.get(str(kind).lower()) or nearest(kind, KINDS)
+    if not isinstance(kind, str):
+        return None
+    return _OTHER_WORDS.get(kind.lower()) or nearest(kind, KINDS)
 
 
 def _nearest_key(key: str, names: list[str]) -> str | None:
@@ -185,12 +198,14 @@ def _nearest_key(key: str, names: list[str]) -> str | None:
     return known if known in names else nearest(key, names)
 
 
-def _value(key: str, value: Any, scope: export.SymbolicScope) -> Any:
+def _value(key: str, value: Any, scope: export.SymbolicScope, depth: int = 0) -> Any:
     """A key's value, lists as tuples, the text of sizes as sizes."""
+    if depth > DEEPEST:
+        raise wrong(key, value, "fewer lists within lists", f"`{key}` is nested too deeply")
     if isinstance(value, list | tuple):
         if key in _SIZES:
             return symbols.read_sizes(key, tuple(value), scope)
-        return tuple(_value(key, entry, scope) for entry in value)
+        return tuple(_value(key, entry, scope, depth + 1) for entry in value)
     if key == "features":
         size = symbols.read_sizes(key, (value,), scope)[0]
         if isinstance(size, bool) or not (isinstance(size, int) or hasattr(size, "scope")):

@@ -46,7 +46,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
         OSError: naming `path`, if not.
     """
     try:
-        target = Path(os.path.realpath(path))
+        target = Path(os.path.realpath(os.fsdecode(path)))
         check_plain(path)
         if not target.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "there is no such folder")

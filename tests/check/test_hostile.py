@@ -94,6 +94,7 @@ GOOD = {
     "accelerate": {"fn": lambda: 1},
     "autotune": {"fn": lambda: 1},
 }
+ARRAYS = ("conv", "conv_input_grad", "conv_filter_grad", "conv_transpose", "unfold", "fold")
 OPEN = ("stride", "padding", "dilation", "groups", "layout", "padding_mode", "precision")
 
 
@@ -113,7 +114,11 @@ def test_any_value_is_taken_or_refused(name):
             try:
                 if name == "autotune" and argument == "rounds":
                     continue  # a good one runs
-                result = function(**{**GOOD[name], argument: value})
+                given = {**GOOD[name], argument: value}
+                if name in ARRAYS:  # nothing is compiled
+                    jax.eval_shape(lambda given=given: function(**given))
+                    continue
+                result = function(**given)
                 if name == "policy":
                     result.__enter__(), result.__exit__(None, None, None)
             except jconv.ConvError as error:
@@ -123,6 +128,26 @@ def test_any_value_is_taken_or_refused(name):
             except Exception as error:
                 pytest.fail(f"{argument}: {what}: {type(error).__name__}: {error}"[:300])
             assert time.process_time() - begin < 10, (argument, what)
+
+
+LAYER = {"kind": "conv", "kernel": 3, "features": 4}
+KEYS = ("kind", *LAYER, *OPEN, "name", "input", "bias")
+
+
+@pytest.mark.parametrize("argument", ["x_shape", "layers", "dtype", "constraints", "layout", *KEYS])
+def test_any_value_in_a_chain_is_taken_or_refused(argument):
+    for what, value in VALUES.items():
+        given = {"x_shape": (1, 8, 8, 3), "layers": [LAYER]}
+        if argument in KEYS:
+            given["layers"] = [{**LAYER, argument: value}]
+        else:
+            given[argument] = value
+        try:
+            jconv.plan_chain(**given)
+        except jconv.ConvError as error:
+            str(error)
+        except Exception as error:
+            pytest.fail(f"{what}: {type(error).__name__}: {error}"[:300])
 
 
 def test_tracers_are_refused_as_settings():
