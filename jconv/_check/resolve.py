@@ -11,7 +11,7 @@ from typing import Any
 
 from jconv._check.call import Call
 from jconv._check.dtypes import read_dtypes
-from jconv._check.settings import LIMIT
+from jconv._check.settings import LIMIT, Modes
 from jconv._check.spec import Spec, read_spec
 from jconv._core import geometry
 from jconv._core.errors import ConvError, Remedy
@@ -22,9 +22,16 @@ from jconv._core.problem import OUTPUT, Problem
 
 @dataclasses.dataclass(frozen=True)
 class Borders:
-    """What a padding mode other than zeros adds around x before a convolution without pads."""
+    """What padding modes other than zeros add around x before the convolution.
 
-    mode: str
+    Attributes:
+        modes: for each axis the mode below x and that above it.
+        sizes: the spatial sizes of x.
+        pads: rows added to each axis, or cropped; none where both sides are zeros, which the
+            convolution itself pads.
+    """
+
+    modes: Modes
     sizes: Shape
     pads: tuple[tuple[Size, Size], ...]
 
@@ -37,6 +44,7 @@ class Resolved:
     layout: Layout
     borders: Borders | None
     pads: tuple[tuple[Size, Size], ...]
+    modes: Modes
 
     @property
     def out_shape(self) -> Shape:
@@ -66,14 +74,15 @@ def resolve(call: Call) -> Resolved:
     rank = _rank(call)
     dtypes = read_dtypes(call)
     spec = read_spec(call, rank)
-    s, b, d, padding, mode = spec.s, spec.b, spec.d, spec.padding, spec.mode
-    if mode != "zeros" and any(factor != 1 for factor in b):
+    s, b, d, padding = spec.s, spec.b, spec.d, spec.padding
+    copied = [spec.copies(a) for a in range(rank)]
+    if any(copied[a] and b[a] != 1 for a in range(rank)):
         raise spec.wrong(
             "padding_mode",
-            mode,
+            call.padding_mode,
             "'zeros' where input_dilation > 1",
-            f"`padding_mode` {mode!r} pads the undilated input, so it does not go with "
-            "`input_dilation`.",
+            f"`padding_mode` {call.padding_mode!r} pads the undilated input, so it does not go "
+            "with `input_dilation`.",
         )
     n, c, f, i, k, o = call.operation.sizes(spec)
     _check_spans(spec, "input_dilation", i, b)
@@ -84,11 +93,12 @@ def resolve(call: Call) -> Resolved:
     )
     _check_extent(spec, i, o, pads)
     borders, rows, lows = None, i, tuple(low for low, _ in pads)
-    if mode != "zeros":
-        _check_borders(spec, mode, i, k, pads)
-        borders = Borders(mode, i, pads)
-        rows = tuple(max_size(size + sum(pair), 0) for size, pair in zip(i, pads, strict=True))
-        lows = (0,) * rank
+    if any(copied):
+        _check_borders(spec, i, k, pads)
+        added = tuple(pads[a] if copied[a] else (0, 0) for a in range(rank))
+        borders = Borders(spec.modes, i, added)
+        rows = tuple(max_size(i[a] + sum(added[a]), 0) if copied[a] else i[a] for a in range(rank))
+        lows = tuple(0 if copied[a] else lows[a] for a in range(rank))
     axes = tuple(
         Axis(i=rows[a], k=k[a], o=o[a], s=s[a], b=b[a], d=d[a], p0=lows[a]) for a in range(rank)
     )
@@ -104,7 +114,7 @@ def resolve(call: Call) -> Resolved:
         y_dtype=dtypes["y"],
         precision=spec.precision,
     )
-    return Resolved(problem, spec.layout, borders, pads)
+    return Resolved(problem, spec.layout, borders, pads, spec.modes)
 
 
 def _rank(call: Call) -> int:
@@ -166,16 +176,20 @@ def _check_extent(spec: Spec, i: Shape, o: Shape, pads: Any) -> None:
                 )
 
 
-def _check_borders(spec: Spec, mode: str, i: Shape, k: Shape, pads: Any) -> None:
+def _check_borders(spec: Spec, i: Shape, k: Shape, pads: Any) -> None:
     """Borders copy rows of x: there must be enough of them, and for symbols it must be known."""
     limits = {
         "reflect": ("n - 1", 1),
         "circular": ("n", 0),
         "edge": ("any number, of rows that are", 0),
     }
-    words, less = limits[mode]
     for a, (size, pair) in enumerate(zip(i, pads, strict=True)):
-        for amount in pair:
+        if not spec.copies(a):
+            continue
+        for mode, amount in zip(spec.modes[a], pair, strict=True):
+            if mode == "zeros":
+                continue
+            words, less = limits[mode]
             needed = 1 if mode == "edge" else amount + less
             if proved(lambda v=amount: v > 0) and proved(lambda n=size, m=needed: n < m):
                 raise spec.wrong(
@@ -194,6 +208,7 @@ def _check_borders(spec: Spec, mode: str, i: Shape, k: Shape, pads: Any) -> None
         if any(proved(lambda v=amount: v < 0) for amount in pair):
             left = size + sum(pair)  # a crop of more than all rows is known for numbers alone
             if not is_static(left):
+                mode = next(mode for mode in spec.modes[a] if mode != "zeros")
                 _require_rows(spec, mode, a, size, -sum(pair))
 
 

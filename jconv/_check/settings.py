@@ -16,6 +16,7 @@ LIMIT = 2**31 - 1
 """The largest size, stride, dilation or padding: XLA's own arithmetic goes no further safely."""
 
 Padding = str | tuple[Size, Size]
+Modes = tuple[tuple[str, str], ...]  # for each spatial axis what lies below x and what above it
 
 
 def as_int(value: Any) -> int | None:
@@ -174,6 +175,35 @@ def read_pair(entry: Any) -> tuple[Size, Size] | None:
     if low is None or high is None or not _fits(low) or not _fits(high):
         return None
     return low, high
+
+
+def read_modes(op: str, value: Any, rank: int) -> Modes:
+    """One mode for all sides, or for each spatial axis a mode or a (low, high) pair of them."""
+    if isinstance(value, str) and value in MODES:
+        return ((value, value),) * rank
+    entries = entries_of(value)
+    pairs = [_mode_pair(entry) for entry in entries] if entries is not None else [None]
+    if len(pairs) == rank and None not in pairs:
+        return tuple(pair for pair in pairs if pair is not None)
+    names = " or ".join(map(repr, MODES))
+    if entries is not None and None not in pairs:
+        reason = f"has {_count(pairs)}, but {_axes(rank)}"
+    else:
+        reason = f"has no choice {show(value)}"
+    raise ConvError(
+        f"{op}: `padding_mode` {reason}.",
+        argument="padding_mode",
+        got=value,
+        expected=f"{names}, or a sequence of {rank} with a mode or a (low, high) pair of modes for "
+        "each spatial axis",
+    )
+
+
+def _mode_pair(entry: Any) -> tuple[str, str] | None:
+    pair = (entry, entry) if isinstance(entry, str) else tuple(entries_of(entry) or ())
+    if len(pair) == 2 and all(isinstance(mode, str) and mode in MODES for mode in pair):
+        return pair
+    return None
 
 
 def read_choice(op: str, argument: str, value: Any, names: Sequence[str]) -> str:

@@ -26,9 +26,13 @@ class Spec:
     b: tuple[int, ...]
     d: tuple[int, ...]
     padding: tuple[settings.Padding, ...]
-    mode: str
+    modes: settings.Modes
     precision: tuple[str, str]
     slots: dict[str, Shape]
+
+    def copies(self, a: int) -> bool:
+        """Whether a border of axis `a` is made of rows of x."""
+        return self.modes[a] != ("zeros", "zeros")
 
     def output(self, a: int, i: Size, k: Size) -> Size:
         """The rows on axis `a` that the forward convolution makes of i rows."""
@@ -70,7 +74,7 @@ def read_spec(call: Call, rank: int) -> Spec:
         s=settings.read_factors(op, "stride", call.stride, rank),
         d=settings.read_factors(op, "dilation", call.dilation, rank),
         b=settings.read_factors(op, "input_dilation", call.input_dilation, rank),
-        mode=settings.read_choice(op, "padding_mode", call.padding_mode, settings.MODES),
+        modes=settings.read_modes(op, call.padding_mode, rank),
         padding=settings.read_padding(op, call.padding, rank),
         precision=settings.read_precision(op, call.precision),
         slots={

@@ -44,8 +44,12 @@ def padding(text: str) -> Any:
     value = _literal(
         text, f"{_short(text)} is neither a rule, nor a number, nor a list of (low,high)"
     )
-    pair_alone = text.strip().startswith("(") and text.count("(") == 1
-    return (value,) if pair_alone and isinstance(value, tuple) else value
+    return (value,) if _is_pair(text) and isinstance(value, tuple) else value
+
+
+def _is_pair(text: str) -> bool:
+    """Whether the text is one (low,high) pair, which is then that of the only axis."""
+    return re.fullmatch(r"\s*\([^()]*\)\s*", text) is not None
 
 
 def _short(text: str) -> str:
@@ -67,6 +71,15 @@ def count(text: str) -> int:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+
+
+def modes(text: str) -> Any:
+    """edge, edge,zeros (one for each axis), or (edge,zeros),circular (a pair for each)."""
+    if "," not in text:
+        return text
+    quoted = re.sub(r"[A-Za-z]+", r"'\g<0>'", text)
+    value = _literal(quoted, f"{_short(text)} is no mode, nor a list of modes or (low,high) pairs")
+    return (value,) if _is_pair(text) else value
 
 
 def layout(text: str) -> Any:
@@ -126,7 +139,12 @@ def add_settings(command: Any) -> None:
     group.add_argument("--input-dilation", type=factor, metavar="B")
     group.add_argument("--groups", type=factor, metavar="G")
     group.add_argument("--layout", type=layout, help="NHWC, NCHW, or NCHW,OIHW,NCHW")
-    group.add_argument("--padding-mode", metavar="MODE", help="zeros, reflect, edge or circular")
+    group.add_argument(
+        "--padding-mode",
+        type=modes,
+        metavar="MODE",
+        help="zeros, reflect, edge, circular; edge,zeros (each axis); (edge,zeros),edge (sides)",
+    )
     group.add_argument("--output-padding", type=factor, metavar="N", help="of a transposed one")
     group.add_argument("--output-shape", type=shape, metavar="SHAPE", help="of a transposed one")
 

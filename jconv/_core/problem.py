@@ -64,7 +64,7 @@ class Borders(Protocol):
     """What a padding mode other than zeros adds around x before a convolution without pads."""
 
     @property
-    def mode(self) -> str: ...
+    def modes(self) -> tuple[tuple[str, str], ...]: ...  # of each axis, below and above it
 
     @property
     def sizes(self) -> Shape: ...  # x's own spatial sizes

@@ -1,57 +1,67 @@
 """Padding modes other than zeros: the border rows of an array, and the adjoint that returns them.
 
-A mode pads the undilated x; negative amounts crop after that. Each border is a copy of rows of
-x: reflect takes the rows next to the edge in reverse, edge repeats the last row, circular takes
-the rows of the other end. The adjoint adds each border's cotangent to the rows it was copied
-from, written out (no transposition by JAX in here, so that it is right inside shard_map too).
+A mode pads one side of an axis of the undilated x; negative amounts crop after that. A border is
+zeros, or a copy of rows of x: reflect takes the rows next to the edge in reverse, edge repeats
+the last row, circular takes the rows of the other end. The adjoint adds each border's cotangent
+to the rows it was copied from, written out (no transposition by JAX in here, so that it is right
+inside shard_map too). An axis that is zeros on both sides is padded by the convolution itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jconv._core import jax_sharding
-from jconv._core.geometry import Size, is_static, max_size
+from jconv._core.geometry import Shape, Size, is_static, max_size
+from jconv._core.problem import Borders
 
-MODES = ("zeros", "reflect", "edge", "circular")
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """The borders that one device makes: `Borders` of the axes that are not split."""
+
+    modes: tuple[tuple[str, str], ...]
+    sizes: Shape
+    pads: tuple[tuple[Size, Size], ...]
 
 
-def pad_borders(x: jax.Array, pads: Sequence[tuple[Size, Size]], mode: str) -> jax.Array:
-    """x (N, i..., C) with each spatial axis padded by (low, high)."""
+def pad_borders(x: jax.Array, borders: Borders) -> jax.Array:
+    """x (N, i..., C) with its borders around it."""
     x = jax_sharding.unsharded(x, range(1, x.ndim - 1))
-    for dim, (low, high) in enumerate(pads, start=1):
+    for dim, (modes, (low, high)) in enumerate(
+        zip(borders.modes, borders.pads, strict=True), start=1
+    ):
         rows = x.shape[dim]
         grow_low, grow_high = max_size(low, 0), max_size(high, 0)
         parts = [
-            _border(x, dim, grow_low, mode, at_start=True),
+            _border(x, dim, grow_low, modes[0], at_start=True),
             x,
-            _border(x, dim, grow_high, mode, at_start=False),
+            _border(x, dim, grow_high, modes[1], at_start=False),
         ]
         x = jnp.concatenate([p for p in parts if p is not None], axis=dim)
         x = _crop(x, dim, grow_low - low, grow_high - high, rows + grow_low + grow_high)
     return x
 
 
-def pad_borders_adjoint(
-    g: jax.Array, sizes: Sequence[Size], pads: Sequence[tuple[Size, Size]], mode: str
-) -> jax.Array:
+def pad_borders_adjoint(g: jax.Array, borders: Borders) -> jax.Array:
     """The adjoint of `pad_borders`, from the padded array's cotangent to x's (N, i..., C)."""
-    for dim, (rows, (low, high)) in enumerate(zip(sizes, pads, strict=True), start=1):
+    for dim, (rows, modes, (low, high)) in enumerate(
+        zip(borders.sizes, borders.modes, borders.pads, strict=True), start=1
+    ):
         grow_low, grow_high = max_size(low, 0), max_size(high, 0)
         total = rows + grow_low + grow_high
-        start = grow_low - low
-        g = _place(g, dim, start, total)
+        g = _place(g, dim, grow_low - low, total)
         inner = lax.slice_in_dim(g, grow_low, grow_low + rows, axis=dim)
-        if not _none(grow_low):
+        if modes[0] != "zeros" and not _none(grow_low):
             border = lax.slice_in_dim(g, 0, grow_low, axis=dim)
-            inner = inner + _border_adjoint(border, dim, rows, grow_low, mode, at_start=True)
-        if not _none(grow_high):
+            inner = inner + _border_adjoint(border, dim, rows, grow_low, modes[0], at_start=True)
+        if modes[1] != "zeros" and not _none(grow_high):
             border = lax.slice_in_dim(g, grow_low + rows, total, axis=dim)
-            inner = inner + _border_adjoint(border, dim, rows, grow_high, mode, at_start=False)
+            inner = inner + _border_adjoint(border, dim, rows, grow_high, modes[1], at_start=False)
         g = inner
     return g
 
@@ -72,6 +82,8 @@ def _source(rows: Size, amount: Size, mode: str, *, at_start: bool) -> tuple[Siz
 def _border(x: jax.Array, dim: int, amount: Size, mode: str, *, at_start: bool) -> jax.Array | None:
     if _none(amount):
         return None
+    if mode == "zeros":
+        return jnp.zeros((*x.shape[:dim], amount, *x.shape[dim + 1 :]), x.dtype)
     first, last = _source(x.shape[dim], amount, mode, at_start=at_start)
     border = lax.slice_in_dim(x, first, last, axis=dim)
     if mode == "reflect":

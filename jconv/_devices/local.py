@@ -15,7 +15,7 @@ from jax import lax
 from jconv._core import jax_sharding
 from jconv._core.geometry import Axis, Size
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
-from jconv._devices.borders import pad_borders, pad_borders_adjoint
+from jconv._devices.borders import Frame, pad_borders, pad_borders_adjoint
 from jconv._devices.exchange import (
     as_outputs,
     give_back,
@@ -93,8 +93,10 @@ def _halo(problem: Problem, a: int, parts: int) -> Halo:
     """
     if problem.borders is None:
         return split_axis(problem.window_axes[a], parts)
-    low, high = problem.borders.pads[a]
-    border = Border(low, high, (problem.borders.mode, problem.borders.mode))
+    (low, high), modes = problem.borders.pads[a], problem.borders.modes[a]
+    if modes == ("zeros", "zeros"):  # the convolution itself pads this axis
+        return split_axis(problem.axes[a], parts)
+    border = Border(low, high, modes)
     unpadded = dataclasses.replace(problem.axes[a], i=problem.borders.sizes[a], p0=low)
     return split_axis(unpadded, parts, border)
 
@@ -175,14 +177,9 @@ def _padded(leg: LocalLeg, x: jax.Array, *, adjoint: bool) -> jax.Array:
     borders, first = leg.problem.borders, len(leg.problem.vmapped)
     assert borders is not None  # the callers looked
     split = [halo is not None for halo in leg.halos]
-    pads = [(0, 0) if s else pair for s, pair in zip(split, borders.pads, strict=True)]
     images = x.reshape(-1, *x.shape[first + 1 :]) if first else x
-    if adjoint:
-        shape = images.shape[1:-1]
-        sizes = [
-            rows if s else size for s, rows, size in zip(split, shape, borders.sizes, strict=True)
-        ]
-        images = pad_borders_adjoint(images, sizes, pads, borders.mode)
-    else:
-        images = pad_borders(images, pads, borders.mode)
+    of_axes = zip(split, images.shape[1:-1], borders.sizes, borders.pads, strict=True)
+    parts = [(rows, (0, 0)) if s else (size, pair) for s, rows, size, pair in of_axes]
+    here = Frame(borders.modes, tuple(rows for rows, _ in parts), tuple(pair for _, pair in parts))
+    images = pad_borders_adjoint(images, here) if adjoint else pad_borders(images, here)
     return images.reshape(*x.shape[: first + 1], *images.shape[1:]) if first else images

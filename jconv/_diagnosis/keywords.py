@@ -33,7 +33,7 @@ def misspelt_keyword(reading: Reading) -> Iterator[Change]:
         },
         "padding": remedies.padding_remedies(call.padding, rank, first),
         "groups": remedies.groups_remedies(call.groups),
-        "padding_mode": remedies.mode_remedies(call.padding_mode),
+        "padding_mode": remedies.mode_remedies(call.padding_mode, rank),
         "precision": remedies.precision_remedies(call.precision),
         "layout": remedies.layout_remedies(call.layout, rank),
     }
@@ -97,10 +97,10 @@ def another_groups(reading: Reading) -> Iterator[Change]:
 def another_padding_mode(reading: Reading) -> Iterator[Change]:
     """Borders that cannot be copied, or that do not go with input_dilation."""
     spec = reading.spec
-    if spec is None or spec.mode == "zeros":
+    if spec is None or not any(map(spec.copies, range(spec.rank))):
         return
     yield Change(Remedy.use("padding_mode", "zeros"), 1.0)
-    if spec.mode != "edge":
+    if {mode for pair in spec.modes for mode in pair} != {"edge"}:
         yield Change(Remedy.use("padding_mode", "edge"), 1.2)
     if any(b > 1 for b in spec.b):
         yield Change(Remedy.omit("input_dilation", "it is 1"), 1.2)
@@ -109,16 +109,21 @@ def another_padding_mode(reading: Reading) -> Iterator[Change]:
         return
     if any(isinstance(pair, str) for pair in spec.padding):
         return
-    limits = [size - (spec.mode == "reflect") for size in sizes]  # type: ignore[operator]
     capped = tuple(
-        tuple(min(amount, limit) for amount in pair)
-        for pair, limit in zip(spec.padding, limits, strict=True)
+        tuple(_most(mode, size, amount) for mode, amount in zip(modes, pair, strict=True))
+        for modes, size, pair in zip(spec.modes, sizes, spec.padding, strict=True)
     )
     if capped != spec.padding:
         value: Any = tuple(p[0] if p[0] == p[1] else p for p in capped)
         if settings.as_int(reading.call.padding) is not None and len(set(value)) == 1:
             value = value[0]
         yield Change(Remedy.use("padding", value), 0.9)
+
+
+def _most(mode: str, size: Any, amount: Any) -> Any:
+    """At most as many rows of padding as can be copied from x."""
+    limits = {"reflect": size - 1, "circular": size}
+    return min(amount, limits.get(mode, amount))
 
 
 def another_layout(reading: Reading) -> Iterator[Change]:

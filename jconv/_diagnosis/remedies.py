@@ -181,13 +181,27 @@ MODE_NAMES = {
 }
 
 
-def mode_remedies(value: Any) -> Iterator[Remedy]:
+def mode_remedies(value: Any, rank: int) -> Iterator[Remedy]:
     if isinstance(value, str):
-        name = value.strip().lower()
-        name = MODE_NAMES.get(name, name)
-        best = max(settings.MODES, key=lambda known: _likeness(name, known))
-        yield Remedy.use("padding_mode", best)
+        yield Remedy.use("padding_mode", _mode(value))
+    entries = list(entries_of(value) or ())
+    flat = _flat(value) or []
+    if entries and all(isinstance(entry, str) for entry in flat):
+        if rank == 1 and len(flat) == len(entries) == 2:  # the two sides of the one axis
+            entries = [tuple(flat)]
+        named = [_mode(e) if isinstance(e, str) else tuple(map(_mode, e)) for e in entries]
+        named = [mode for mode in named if isinstance(mode, str) or len(mode) == 2][:rank]
+        if named:
+            meant = tuple(named + [named[-1]] * (rank - len(named)))
+            yield Remedy.use("padding_mode", meant, "one entry for each spatial axis")
     yield Remedy.omit("padding_mode", "it is 'zeros'")
+
+
+def _mode(name: str) -> str:
+    """The mode that a word probably means."""
+    name = name.strip().lower()
+    name = MODE_NAMES.get(name, name)
+    return max(settings.MODES, key=lambda known: _likeness(name, known))
 
 
 def precision_remedies(value: Any) -> Iterator[Remedy]:

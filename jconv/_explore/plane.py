@@ -73,7 +73,7 @@ def _reads(strip: Strip, o: int) -> str:
         else:
             others += 1
     text = _spoken(rows)
-    if others and strip.mode == "zeros":
+    if others and strip.modes == ("zeros", "zeros"):
         text += f" and {others} in the padding"
     elif others:
         text += f" and {others} in the border"

@@ -29,6 +29,7 @@ from jconv._planner.policy import captured
 
 Ints = int | Sequence[int]
 Padding = str | int | Sequence[int | Sequence[int]]
+PaddingMode = str | Sequence[str | Sequence[str]]
 Layout = str | Sequence[str] | None
 Precision = Any
 
@@ -44,7 +45,7 @@ def conv(
     input_dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
     out_sharding: Any = None,
@@ -64,7 +65,8 @@ def conv(
         input_dilation: b, the spacing of the input's rows.
         groups: the channels are split into so many independent convolutions.
         layout: "NHWC"- or "NCHW"-style string, or a (lhs, rhs, out) triple as in lax.
-        padding_mode: "zeros", "reflect", "edge" or "circular".
+        padding_mode: "zeros", "reflect", "edge" or "circular"; or one entry for each spatial axis,
+            each a mode or a (low, high) pair of modes.
         precision: as in lax; None reads `jax_default_matmul_precision`.
         preferred_element_type: dtype of the result.
         out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
@@ -109,7 +111,7 @@ def conv_input_grad(
     input_dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
     out_sharding: Any = None,
@@ -170,7 +172,7 @@ def conv_filter_grad(
     input_dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
     out_sharding: Any = None,
@@ -230,7 +232,7 @@ def conv_transpose(
     dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
     out_sharding: Any = None,

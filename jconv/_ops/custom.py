@@ -26,6 +26,7 @@ from jconv._ops.conv import (
     Ints,
     Layout,
     Padding,
+    PaddingMode,
     Precision,
     as_operand,
     conv,
@@ -47,7 +48,7 @@ def custom_conv(
     input_dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> Callable[[ArrayLike, ArrayLike], Array]:

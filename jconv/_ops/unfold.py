@@ -30,7 +30,7 @@ from jconv._core.layout import Layout, parse_layout
 from jconv._core.problem import compute_dtype
 from jconv._devices.borders import pad_borders, pad_borders_adjoint
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.conv import Ints, Padding, make_call
+from jconv._ops.conv import Ints, Padding, PaddingMode, make_call
 from jconv._ops.conv import Layout as LayoutLike
 
 
@@ -44,7 +44,7 @@ def unfold(
     dilation: Ints = 1,
     input_dilation: Ints = 1,
     layout: LayoutLike = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """The windows of x that a convolution reads, flattened into the channels (im2col).
 
@@ -88,7 +88,7 @@ def unfold(
     # On explicit mesh axes JAX takes no slices of a dimension that is split.
     patches = jax_sharding.unsharded(patches, range(1, rank + 1))
     if resolved.borders is not None:
-        patches = pad_borders(patches, resolved.borders.pads, resolved.borders.mode)
+        patches = pad_borders(patches, resolved.borders)
     for dim in range(rank, 0, -1):
         axis = resolved.problem.axes[dim - 1]
         patches = jnp.stack(_windows(patches, dim, axis), axis=rank + 1)
@@ -110,7 +110,7 @@ def fold(
     dilation: Ints = 1,
     input_dilation: Ints = 1,
     layout: LayoutLike = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """The adjoint of `unfold` (col2im): <p, unfold(x, kernel)> = <x, fold(p, kernel)>.
 
@@ -161,8 +161,7 @@ def fold(
     for dim in range(1, rank + 1):
         x = _overlaid(x, dim, rank + 1, problem.axes[dim - 1])
     if resolved.borders is not None:
-        borders = resolved.borders
-        x = pad_borders_adjoint(x, borders.sizes, borders.pads, borders.mode)
+        x = pad_borders_adjoint(x, resolved.borders)
     return jnp.transpose(x.astype(dtype), order.inverse("x"))
 
 

@@ -227,7 +227,10 @@ def _assemble(
     platform: str,
     constraints: tuple[str, ...],
 ) -> Plan:
-    own_pads = resolved.pads if resolved.borders is None else ((0, 0),) * problem.rank
+    own_pads = tuple(
+        pair if modes == ("zeros", "zeros") else (0, 0)
+        for modes, pair in zip(resolved.modes, resolved.pads, strict=True)
+    )
     fields = [f for f in dataclasses.fields(call) if f.name in call.operation.keywords]
     given = {f.name: _frozen(getattr(call, f.name)) for f in fields}
     if isinstance(given["padding"], str):

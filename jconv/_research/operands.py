@@ -42,7 +42,7 @@ def read_operands(op: str, x: Any, g: Any, settings: dict[str, Any]) -> Operands
     if borders is not None:
         # Borders copy rows of x, so their cotangents are summed: in float32 at least.
         problem = problem.replace(x_dtype=compute_dtype(problem.x_dtype))
-        x = pad_borders(x.astype(problem.x_dtype), borders.pads, borders.mode)
+        x = pad_borders(x.astype(problem.x_dtype), borders)
     return Operands(problem, x, g, layout)
 
 

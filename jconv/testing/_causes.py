@@ -112,7 +112,7 @@ CAUSES: tuple[Cause, ...] = (
              for by in (1, -1)))),
     Cause("padding mode ignored", "zeros are padded whatever `padding_mode` says, or a border's "
           "gradient is dropped",
-          (wrong.each_axis(lambda a: replace(a, mode="zeros")),
+          (wrong.each_axis(lambda a: replace(a, modes=("zeros", "zeros"))),
            *(answer for mode in MODES for answer in bug.mode(mode, "zeros")))),
     Cause("padding modes confused", "one padding mode is taken for another",
           tuple(answer for a in MODES for b in MODES if a != b for answer in bug.mode(a, b))),

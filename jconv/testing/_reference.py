@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Modes = str | Sequence[str | Sequence[str]]
 Padding = str | int | Sequence[int | Sequence[int]]
 
 
@@ -40,17 +41,20 @@ class Axis:
     d: int
     p0: int
     p1: int
-    mode: str = "zeros"
+    modes: tuple[str, str] = ("zeros", "zeros")
 
     def source(self, o: int, k: int) -> int | None:
         """The row i of x that filter row k meets under output row o, None where it meets zero."""
         row = self.s * o + self.d * k - self.p0
-        if self.mode == "zeros":
-            i, hole = divmod(row, self.b)
-            return i if hole == 0 and 0 <= i < self.i else None
-        if self.mode == "circular":
+        i, hole = divmod(row, self.b)
+        if hole == 0 and 0 <= i < self.i:
+            return i
+        mode = self.modes[0 if row < 0 else 1]
+        if mode == "zeros":
+            return None
+        if mode == "circular":
             return row % self.i
-        if self.mode == "edge":
+        if mode == "edge":
             return min(max(row, 0), self.i - 1)
         last = self.i - 1
         return last - abs(last - abs(row))
@@ -63,7 +67,7 @@ class Axis:
 
 
 def _axis(
-    i: int, k: int, s: int, b: int, d: int, padding: str | tuple[int, int], mode: str
+    i: int, k: int, s: int, b: int, d: int, padding: str | tuple[int, int], modes: tuple[str, str]
 ) -> Axis:
     rows = b * (i - 1) + 1 if i > 0 else 0
     window = d * (k - 1) + 1 if k > 0 else 0
@@ -77,11 +81,11 @@ def _axis(
         p0, p1 = named[padding] if isinstance(padding, str) else padding
         inside = rows + p0 + p1
         o = (inside - window) // s + 1 if inside >= window else 0
-    if mode != "zeros":
-        limit = {"reflect": max(i - 1, 0), "circular": i, "edge": max(p0, p1, 0) if i else 0}[mode]
-        if b > 1 or max(p0, p1) > limit:
-            raise ValueError(f"{mode} cannot pad {i} rows (input dilation {b}) by {(p0, p1)}")
-    return Axis(i, k, o, s, b, d, p0, p1, mode)
+    for mode, pad in zip(modes, (p0, p1), strict=True):
+        limits = {"reflect": max(i - 1, 0), "circular": i, "edge": max(pad, 0) if i else 0}
+        if mode != "zeros" and (b > 1 or pad > limits[mode]):
+            raise ValueError(f"{mode} cannot pad {i} rows (input dilation {b}) by {pad}")
+    return Axis(i, k, o, s, b, d, p0, p1, modes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Call:
     input_dilation: int | Sequence[int] = 1
     groups: int = 1
     layout: Any = None
-    padding_mode: str = "zeros"
+    padding_mode: Modes = "zeros"
 
     def orders(self) -> dict[str, tuple[int, ...]]:
         """Where the caller keeps each dimension of x (N, i..., C), w (k..., I, O), y (N, o..., C).
@@ -145,8 +149,13 @@ class Call:
             self.paddings(),
             strict=True,
         )
+        modes = [self.padding_mode] * self.rank
+        if not isinstance(self.padding_mode, str):
+            modes = list(self.padding_mode)
+        sides: list[Any] = [(m, m) if isinstance(m, str) else tuple(m) for m in modes]
         return [
-            _axis(i, k, s, b, d, padding, self.padding_mode) for i, k, s, b, d, padding in per_axis
+            _axis(i, k, s, b, d, padding, pair)
+            for (i, k, s, b, d, padding), pair in zip(per_axis, sides, strict=True)
         ]
 
     def y_shape(self, x_shape: Sequence[int], w_shape: Sequence[int]) -> tuple[int, ...]:
@@ -191,7 +200,7 @@ def conv(
     input_dilation: int | Sequence[int] = 1,
     groups: int = 1,
     layout: Any = None,
-    padding_mode: str = "zeros",
+    padding_mode: Modes = "zeros",
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Array:
@@ -215,7 +224,7 @@ def conv_input_grad(
     input_dilation: int | Sequence[int] = 1,
     groups: int = 1,
     layout: Any = None,
-    padding_mode: str = "zeros",
+    padding_mode: Modes = "zeros",
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Array:
@@ -243,7 +252,7 @@ def conv_filter_grad(
     input_dilation: int | Sequence[int] = 1,
     groups: int = 1,
     layout: Any = None,
-    padding_mode: str = "zeros",
+    padding_mode: Modes = "zeros",
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Array:
@@ -271,7 +280,7 @@ def conv_transpose(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     layout: Any = None,
-    padding_mode: str = "zeros",
+    padding_mode: Modes = "zeros",
     precision: Any = None,
     preferred_element_type: Any = None,
 ) -> Array:
@@ -325,7 +334,7 @@ def transposed_sizes(
             # formula's value may be below every size that exists. Rows come of rows, not of none.
             least = 1 if o > 0 else 0
             tries = range(least, max(smallest + s, least + 1))
-            fits = [i for i in tries if _axis(i, k, s, 1, d, p, "zeros").o == o]
+            fits = [i for i in tries if _axis(i, k, s, 1, d, p, ("zeros", "zeros")).o == o]
             sizes.append(fits[0] if fits else max(smallest, 0))
     return sizes
 

@@ -150,10 +150,10 @@ def padded_input(strip):
     for n in range(strip.i):
         row += ["zero between rows of x"] * (strip.b - 1 if n else 0) + [f"x[{n}]"]
     low, high = max(strip.p0, 0), max(strip.p1, 0)
-    if strip.mode == "zeros":
+    if strip.modes[0] == "zeros":
         row = ["padding: zero"] * low + row + ["padding: zero"] * high
     elif low or high:
-        copied = np.pad(np.arange(strip.i), (low, high), MODES[strip.mode])
+        copied = np.pad(np.arange(strip.i), (low, high), MODES[strip.modes[0]])
         inside = range(low, low + strip.i)
         row = [f"{'' if n in inside else 'padding: copy of '}x[{c}]" for n, c in enumerate(copied)]
     # Python would count a negative stop from the end.
@@ -228,7 +228,7 @@ def wrong_transposed(group, strip):
         if cells(window, "jc-tap") != taps:
             return f"x[{o}] does not add to what it should"
     outside = [u for u in range(first, end) if not 0 <= u - strip.p0 < strip.i]
-    if strip.mode == "zeros":
+    if strip.modes[0] == "zeros":
         cut = [x for title, x in total if "cropped" in title]
         if cut != [at[u] for u in outside]:
             return "the crop is not around y"

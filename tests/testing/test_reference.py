@@ -266,9 +266,9 @@ MUTANTS = {
     "dilation forgotten": _source_of(d=lambda axis: 1),
     "input dilation forgotten": _source_of(b=lambda axis: 1),
     "stride and dilation exchanged": _source_of(s=lambda axis: axis.d, d=lambda axis: axis.s),
-    "mode is zeros": _source_of(mode=lambda axis: "zeros"),
+    "mode is zeros": _source_of(modes=lambda axis: ("zeros", "zeros")),
     "reflect is edge": _source_of(
-        mode=lambda axis: "edge" if axis.mode == "reflect" else axis.mode
+        modes=lambda axis: tuple("edge" if m == "reflect" else m for m in axis.modes)
     ),
     "SAME is SAME_LOWER": ("_axis", _exchanged_lower),
     "output one short": (

@@ -81,7 +81,6 @@ def _passed(strip: Strip, u: int) -> bool:
 def _borders(grid: Grid, y: float) -> None:
     """What the positions at both ends are: padding, or cropped."""
     strip = grid.strip
-    copies = "" if strip.mode == "zeros" else f" ({strip.mode}: copies)"
     sides = {
         "low": (strip.low, min(strip.p0, strip.padded) if strip.p0 > 0 else 0, strip.p0),
         "high": (
@@ -92,6 +91,8 @@ def _borders(grid: Grid, y: float) -> None:
     }
     for side, (first, end, pad) in sides.items():
         if first < end and pad:
+            mode = strip.modes[side == "high"]
+            copies = "" if mode == "zeros" else f" ({mode}: copies)"
             text = f"padding {pad}{copies}" if pad > 0 else f"cropped {-pad}"
             grid.bracket(first, end - 1, y - 6, text, side=side)
 
@@ -259,14 +260,14 @@ def _crops(grid: Grid, y: float) -> None:
     """What the positions are that are not rows of y, or that no filter reaches."""
     strip = grid.strip
     end = strip.p0 + strip.i
-    word = "cropped" if strip.mode == "zeros" else "added back"
+    low, high = ("cropped" if mode == "zeros" else "added back" for mode in strip.modes)
     if strip.p0 > 0 and strip.reached:
         last = min(strip.p0, strip.reached) - 1
-        grid.bracket(0, last, y, f"{word} {last + 1}", side="low", up=1)
+        grid.bracket(0, last, y, f"{low} {last + 1}", side="low", up=1)
     if end < strip.reached:
         first = max(end, strip.p0, 0)
         if first < strip.reached:
-            text = f"{word} {strip.reached - first}"
+            text = f"{high} {strip.reached - first}"
             grid.bracket(first, strip.reached - 1, y, text, side="high", up=1)
     if strip.p0 < 0 < strip.i and strip.reached:
         last = min(end, 0) - 1

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from typing import Any
 
+from jconv._check.settings import Modes, read_modes
 from jconv._core import symbols
 from jconv._core.geometry import Size, is_static, smallest_size
 from jconv._core.layout import spatial_names
@@ -91,12 +92,16 @@ def _facts(plan: PlanRecord, axis: int) -> str:
     if not name or is_static(low, high):  # the formula of symbolic pads says less than their name
         name += f"({low}, {high})"
     facts.append(f"padding {name.strip()}")
-    mode = plan.keywords.get("padding_mode", "zeros")
-    if mode != "zeros":
-        facts.append(f"{mode} border")
+    modes = _modes(plan)[axis]
+    if modes != ("zeros", "zeros"):
+        facts.append(f"{' and '.join(dict.fromkeys(modes))} border")
     return f"axis {spatial_names(plan.problem.rank)[axis]}: {rows(before)} → {rows(after)} · " + (
         " · ".join(facts)
     )
+
+
+def _modes(plan: PlanRecord) -> Modes:
+    return read_modes("plan", plan.keywords.get("padding_mode", "zeros"), plan.problem.rank)
 
 
 def _lines(canvas: Canvas, x: float, y: float, text: str, width: int, **style: Any) -> float:
@@ -198,7 +203,7 @@ def _strips(plan: PlanRecord, values: dict[str, int]) -> list[Strip]:
             d=axis.d,
             p0=low,
             p1=high,
-            mode=plan.keywords.get("padding_mode", "zeros"),
+            modes=_modes(plan)[at],
             transposed=not forward,
             output_padding=extra if 0 < extra < axis.s else 0,
         )

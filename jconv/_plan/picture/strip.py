@@ -45,7 +45,7 @@ class Strip:
     d: int = 1
     p0: int = 0
     p1: int = 0
-    mode: str = "zeros"
+    modes: tuple[str, str] = ("zeros", "zeros")
     transposed: bool = False
     output_padding: int = 0
 
@@ -102,7 +102,7 @@ class Strip:
             "reflect": -at if at < 0 else 2 * (n - 1) - at,
             "edge": 0 if at < 0 else n - 1,
             "circular": at + n if at < 0 else at - n,
-        }.get(self.mode)
+        }.get(self.modes[at >= 0])
         return row if row is not None and 0 <= row < n else None
 
     def reads(self, u: int) -> int:
