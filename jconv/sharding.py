@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
+from jconv._check.arrays import as_operand, make_call
 from jconv._check.call import Call
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.layout import Layout, parse_layout
@@ -23,9 +24,10 @@ from jconv._core.problem import OUTPUT
 from jconv._devices.local import LocalLeg, localize, run_local
 from jconv._devices.roles import Split
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.conv import Ints, Padding, as_operand, capture, make_call
+from jconv._ops.conv import Ints, Padding
 from jconv._ops.conv import Layout as LayoutLike
 from jconv._ops.primitives import run_leg
+from jconv._planner.policy import capture
 
 AxisNames = Sequence[str | Sequence[str] | None]
 

@@ -17,6 +17,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from jconv._check import settings
+from jconv._check.arrays import as_operand, check_array, given_dtype
 from jconv._check.foreign_errors import same_value, worded
 from jconv._check.resolve import Resolved
 from jconv._core.errors import ConvError, Remedy
@@ -25,7 +26,7 @@ from jconv._core.layout import LayoutError, parse_layout
 from jconv._core.problem import compute_dtype
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops import conv as ops
-from jconv._ops.conv import Ints, Layout, Padding, Precision, as_operand, check_array, given_dtype
+from jconv._ops.conv import Ints, Layout, Padding, Precision
 
 __all__ = ["conv", "conv_transpose", "init"]
 
@@ -286,7 +287,7 @@ def _resolve(op: str, chunk: Any, w: Any, keywords: dict[str, Any]) -> Resolved:
         plain = {**keywords, "padding": "CAUSAL"}
         mode = plain.pop("padding_mode", "zeros")
         settings.read_choice("conv", "padding_mode", mode, settings.MODES)
-        call = ops.make_call(op.partition(".")[2], {"x": chunk, "w": w}, **plain)
+        call = make_call(op.partition(".")[2], {"x": chunk, "w": w}, **plain)
         return resolve_or_explain(call)
 
 

@@ -14,18 +14,14 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from jconv._check import settings
-from jconv._check.call import Call
-from jconv._check.dtypes import read_dtype
-from jconv._check.operations import OPERATIONS
+from jconv._check.arrays import as_operand, make_call
 from jconv._check.words import in_jconvs_words
 from jconv._core import jax_sharding
-from jconv._core.errors import ConvError
-from jconv._core.problem import OUTPUT, Problem
+from jconv._core.problem import OUTPUT
 from jconv._devices.explicit import check_unambiguous, laid_out, permuted, read_out_sharding
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops.primitives import run_leg
-from jconv._planner.policy import captured
+from jconv._planner.policy import capture
 
 Ints = int | Sequence[int]
 Padding = str | int | Sequence[int | Sequence[int]]
@@ -307,61 +303,5 @@ def _operate(op: str, arrays: dict[str, Any], *, out_sharding: Any, **keywords: 
     return out if wanted is None else laid_out(out, wanted)
 
 
-def as_operand(array: ArrayLike) -> Array:
-    """A JAX array of a dtype that is in use: one made in double precision may come in single."""
-    array = jnp.asarray(array)
-    return jax.lax.convert_element_type(array, dtype_name(array.dtype))
-
-
 def _permute(array: Array, order: tuple[int, ...]) -> Array:
     return array if order == tuple(range(len(order))) else jnp.transpose(array, order)
-
-
-def make_call(op: str, arrays: dict[str, Any], **keywords: Any) -> Call:
-    """The Call that these arguments make, arrays described by shape and dtype."""
-    for name, array in arrays.items():
-        check_array(op, name, array)
-    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
-    dtypes = {name: dtype_name(array.dtype) for name, array in arrays.items()}
-    wanted = keywords.get("preferred_element_type")
-    keywords["preferred_element_type"] = given_dtype(op, "preferred_element_type", wanted)
-    return Call(OPERATIONS[op], shapes, dtypes, **keywords)
-
-
-def check_array(op: str, name: str, array: Any) -> None:
-    abstract = isinstance(array, jax.ShapeDtypeStruct)
-    if not abstract and hasattr(array, "shape") and hasattr(array, "dtype"):
-        return
-    remedy = (
-        f"jconv.plan and jax.eval_shape take shapes without values as `{name}`"
-        if abstract
-        else f"convert it with jnp.asarray({name})"
-    )
-    raise ConvError(
-        f"{op}: `{name}` must be an array; {remedy}.",
-        argument=name,
-        got=array if abstract else type(array).__name__,
-        expected="a JAX or NumPy array",
-    )
-
-
-def given_dtype(op: str, argument: str, value: Any) -> str | None:
-    """The name of the dtype that is used where a user gives this one; None for none."""
-    name = read_dtype(op, argument, value)
-    return None if name is None else dtype_name(name)
-
-
-def dtype_name(dtype: Any) -> str:
-    try:
-        return str(jax.dtypes.canonicalize_dtype(dtype))
-    except Exception:  # JAX's own for keys, whatever other libraries' dtypes raise
-        return str(dtype)
-
-
-def capture(problem: Problem, precision: Any) -> Problem:
-    """What a traced call depends on goes into the problem, so that gradients inherit it."""
-    changes = captured()
-    default = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
-    if precision is None and default is not None:
-        changes["precision"] = settings.default_precision(default)
-    return problem.replace(**changes)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
+from jconv._check.arrays import as_operand, given_dtype
 from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import resolve
@@ -28,11 +29,9 @@ from jconv._ops.conv import (
     Padding,
     PaddingMode,
     Precision,
-    as_operand,
     conv,
     conv_filter_grad,
     conv_input_grad,
-    given_dtype,
 )
 
 

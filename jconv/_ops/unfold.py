@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 
 from jconv._algorithms._window import resize
 from jconv._check import settings
+from jconv._check.arrays import make_call
 from jconv._check.call import Call
 from jconv._check.dtypes import kind_of
 from jconv._check.foreign_errors import same_value, worded
@@ -30,7 +31,7 @@ from jconv._core.layout import Layout, parse_layout
 from jconv._core.problem import compute_dtype
 from jconv._devices.borders import pad_borders, pad_borders_adjoint
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.conv import Ints, Padding, PaddingMode, make_call
+from jconv._ops.conv import Ints, Padding, PaddingMode
 from jconv._ops.conv import Layout as LayoutLike
 
 

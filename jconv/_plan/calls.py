@@ -6,18 +6,17 @@ from typing import Any
 
 import jax
 
+from jconv._check.arrays import check_array, dtype_name
 from jconv._check.operations import OPERATIONS
 from jconv._core import symbols
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Shape
 from jconv._core.problem import Slot
 from jconv._ops.conv import (
-    check_array,
     conv,
     conv_filter_grad,
     conv_input_grad,
     conv_transpose,
-    dtype_name,
 )
 from jconv._plan.record import PlanRecord
 

@@ -6,12 +6,12 @@ import dataclasses
 from typing import Any
 
 from jconv._algorithms import Algorithm
+from jconv._check.arrays import given_dtype
 from jconv._check.dtypes import kind_of
 from jconv._core import jax_hooks
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import Size, product
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, itemsize
-from jconv._ops.conv import given_dtype
 from jconv._planner.choose import at_once, choose
 
 

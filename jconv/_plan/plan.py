@@ -8,6 +8,7 @@ from typing import Any
 
 from jax.typing import DTypeLike
 
+from jconv._check.arrays import given_dtype
 from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.resolve import Resolved
@@ -21,12 +22,12 @@ from jconv._devices.mesh_plan import legs_devices
 from jconv._devices.mesh_read import read_split
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._diagnosis.doubts import looks_like_another_order
-from jconv._ops.conv import capture, given_dtype
 from jconv._plan.calls import PlanCalls
 from jconv._plan.leg import Leg as Leg
 from jconv._plan.leg import plan_leg, read_number_dtype, read_platform
 from jconv._plan.picture.picture import plan_html, plan_svg
 from jconv._plan.table import plan_table
+from jconv._planner.policy import capture
 
 
 class Plan(PlanCalls):

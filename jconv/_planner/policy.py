@@ -7,10 +7,13 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+
 from jconv._algorithms import BY_NAME
+from jconv._check import settings
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.jax_hooks import make_user_context
-from jconv._core.problem import Tuning
+from jconv._core.problem import Problem, Tuning
 
 RULES = ("auto", "exact", "local")
 
@@ -40,6 +43,15 @@ def captured() -> dict[str, Any]:
     """What a traced call depends on, as fields of its problem: its gradients inherit them."""
     policy = current_policy()
     return {"policy": policy.rule, "workspace": policy.workspace, "tuning": current_tuning()}
+
+
+def capture(problem: Problem, precision: Any) -> Problem:
+    """What a traced call depends on goes into the problem, so that gradients inherit it."""
+    changes = captured()
+    default = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    if precision is None and default is not None:
+        changes["precision"] = settings.default_precision(default)
+    return problem.replace(**changes)
 
 
 @contextlib.contextmanager

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jconv._check.arrays import check_array, make_call
 from jconv._check.foreign_errors import same_value, worded
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.problem import compute_dtype
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.conv import Ints, Padding, check_array, make_call
+from jconv._ops.conv import Ints, Padding
 from jconv._ops.unfold import unfold
 
 OP = "locally_connected"

@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jconv._check.arrays import as_operand, make_call
 from jconv._check.foreign_errors import same_value, worded
 from jconv._check.resolve import Resolved
 from jconv._core.layout import Layout
 from jconv._core.problem import Problem, compute_dtype
 from jconv._devices.borders import pad_borders
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.conv import as_operand, capture, make_call
+from jconv._planner.policy import capture
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from jconv._core.geometry import Axis
 from jconv._core.problem import OPERANDS, OUTPUT, Problem
-from jconv._ops.conv import capture
 from jconv._ops.primitives import PRIMITIVES
+from jconv._planner.policy import capture
 from jconv._research.chunks import CHUNK_BYTES, map_chunks
 from jconv._research.norms import choose_way, squared_norms
 from jconv._research.program import Use

@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from jconv._check import settings
+from jconv._check.arrays import make_call
 from jconv._check.call import Call
 from jconv._check.foreign_errors import same_value, worded
 from jconv._check.resolve import Resolved
@@ -18,7 +19,6 @@ from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import is_static
 from jconv._core.layout import Layout, LayoutError, parse_layout
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._ops.conv import make_call
 from jconv.ragged._rule import Rule
 
 

@@ -19,12 +19,13 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
+from jconv._check.arrays import as_operand
 from jconv._check.resolve import Resolved
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Size, is_static, max_size
 from jconv._core.problem import compute_dtype
 from jconv._ops import conv as ops
-from jconv._ops.conv import Ints, Layout, Padding, Precision, as_operand
+from jconv._ops.conv import Ints, Layout, Padding, Precision
 from jconv.ragged import _lay as lay
 from jconv.ragged._call import Setup, read_call, read_setup, read_sizes
 from jconv.ragged._rule import Rule
