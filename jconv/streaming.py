@@ -17,7 +17,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from jconv._check import settings
-from jconv._check.arrays import as_operand, check_array, given_dtype
+from jconv._check.arrays import as_operand, check_array, given_dtype, make_call
 from jconv._check.foreign_errors import same_value, worded
 from jconv._check.resolve import Resolved
 from jconv._core.errors import ConvError, Remedy
