@@ -3,14 +3,13 @@
 from jconv import compat as compat
 from jconv._algorithms import algorithms as algorithms
 from jconv._chain.chain import ChainPlan as ChainPlan
-from jconv._chain.chain import ChainRow as ChainRow
 from jconv._chain.chain import plan_chain as plan_chain
+from jconv._chain.record import ChainRow as ChainRow
 from jconv._chain.restores import Restore as Restore
 from jconv._core.errors import ConvError as ConvError
 from jconv._core.errors import Remedy as Remedy
 from jconv._diagnosis.diagnose import Diagnosis as Diagnosis
 from jconv._diagnosis.diagnose import diagnose as diagnose
-from jconv._everywhere import everywhere as everywhere
 from jconv._ops.conv import conv as conv
 from jconv._ops.conv import conv_filter_grad as conv_filter_grad
 from jconv._ops.conv import conv_input_grad as conv_input_grad
@@ -28,6 +27,7 @@ from jconv._plan.solve import input_sizes as input_sizes
 from jconv._plan.solve import solve as solve
 from jconv._planner.policy import policy as policy
 from jconv._trace.accelerate import accelerate as accelerate
+from jconv._trace.everywhere import everywhere as everywhere
 from jconv._trace.explain import explain as explain
 from jconv._tuning.autotune import autotune as autotune
 from jconv._tuning.table import TuningTable as TuningTable

@@ -1,4 +1,9 @@
-"""The algorithms, one file each; a new one is a module here and a line in REGISTRY."""
+"""The formulations of a leg in plain XLA, one module each; REGISTRY lists them.
+
+In it: a record for each algorithm (what it supports, costs and runs), the building blocks
+that they share (underscored), and the cost model's constants. There is no autodiff in here.
+In: a `Problem` and two arrays. Out: the third array of the trilinear form.
+"""
 
 from __future__ import annotations
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from html import escape
-from typing import TYPE_CHECKING
 
+from jconv._chain.record import ChainRecord, ChainRow
 from jconv._chain.table import each_axis, shortened
 from jconv._core import symbols
 from jconv._core.geometry import Shape, Size, is_static
 from jconv._core.layout import parse_layout
-
-if TYPE_CHECKING:
-    from jconv._chain.chain import ChainPlan, ChainRow
 
 WIDTH = 980
 _BOX_LEFT, _BOX_WIDTH = 70, 300
@@ -38,7 +35,8 @@ _TYPICAL = 720
 """The size that stands for a symbol: only the proportions are seen."""
 
 
-def chain_picture(chain: ChainPlan) -> str:
+# Long because it sets one mark after the other, from the top of the page to its bottom.
+def chain_picture(chain: ChainRecord) -> str:
     """The chain as an SVG picture."""
     rows = [row for row in chain.rows if _is_drawn(row)]
     names = chain.size_names
@@ -141,7 +139,7 @@ def _seen(
     return out
 
 
-def _joins(chain: ChainPlan, rows: list[ChainRow], middles: dict[str, float]) -> list[str]:
+def _joins(chain: ChainRecord, rows: list[ChainRow], middles: dict[str, float]) -> list[str]:
     """Arcs from a layer to one further down that reads it."""
     stands_for = {"x": "x"}
     for row in chain.rows:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jconv._chain.names import SizeNames
+from jconv._chain.record import ChainRecord, ChainRow
 from jconv._core.geometry import is_static
 from jconv._plan.table import WIDTH, amount, table, wrap
-
-if TYPE_CHECKING:
-    from jconv._chain.chain import ChainPlan, ChainRow
 
 NAME = 24
 """Longer names of layers are cut."""
 
 
-def chain_table(chain: ChainPlan) -> str:
+def chain_table(chain: ChainRecord) -> str:
     """One row for each layer, the totals, what the names stand for, and the output_paddings."""
     names = chain.size_names
     head = f"chain  x {names.shape(chain.x_shape)}  ->  y {names.shape(chain.y_shape)}"
@@ -64,7 +62,7 @@ def shortened(name: str) -> str:
     return name if len(name) <= NAME else name[: NAME - 3] + "..."
 
 
-def _rows(chain: ChainPlan, names: SizeNames) -> list[str]:
+def _rows(chain: ChainRecord, names: SizeNames) -> list[str]:
     titles = ("layer", "kind", "output", "field", "step", "parameters")
     costs = ("operations", "all legs", "memory")
     facts = [_facts(row, names) for row in chain.rows]

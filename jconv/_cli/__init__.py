@@ -1,1 +1,6 @@
-"""The jconv command: one module for each group of subcommands."""
+"""The `jconv` command, which is `python -m jconv` too.
+
+In it: one module for each group of subcommands, and how arguments are read and results are
+printed.
+In: the words of a command line. Out: text or JSON, and an exit status.
+"""

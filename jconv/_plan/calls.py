@@ -18,22 +18,11 @@ from jconv._ops.conv import (
     conv_transpose,
     dtype_name,
 )
+from jconv._plan.record import PlanRecord
 
 
-class PlanCalls:
-    """The callable side of a Plan."""
-
-    op: str
-    x_shape: Shape
-    w_shape: Shape
-    y_shape: Shape
-    dtype: str
-    settings: tuple[tuple[str, Any], ...]
-
-    @property
-    def keywords(self) -> dict[str, Any]:
-        """The settings as keywords of the operation."""
-        return dict(self.settings)
+class PlanCalls(PlanRecord):
+    """A plan's record with the planned legs as methods."""
 
     def __call__(self, x: Any, w: Any) -> jax.Array:
         """The planned operation on arrays of the planned shapes."""

@@ -12,19 +12,18 @@ from jconv._check.call import Call
 from jconv._check.resolve import Resolved
 from jconv._check.settings import as_int, entries_of, read_shape, read_symbols
 from jconv._core import symbols
-from jconv._core.geometry import Shape, Size, product, span
-from jconv._core.layout import Layout, parse_layout
+from jconv._core.geometry import Size, span
+from jconv._core.layout import parse_layout
 from jconv._core.problem import LEGS, Problem
 from jconv._diagnosis.explain import resolve_or_explain
 from jconv._ops.conv import capture, given_dtype
 from jconv._plan.calls import PlanCalls
 from jconv._plan.leg import Leg as Leg
-from jconv._plan.leg import plain, plan_leg, read_number_dtype, read_platform
+from jconv._plan.leg import plan_leg, read_number_dtype, read_platform
 from jconv._plan.picture.picture import plan_html, plan_svg
 from jconv._plan.table import plan_table
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Plan(PlanCalls):
     """One planned convolution or transposed convolution; a value: hashable and comparable.
 
@@ -39,63 +38,6 @@ class Plan(PlanCalls):
         platform: the one that algorithms were chosen for.
     """
 
-    op: str
-    x_shape: Shape
-    w_shape: Shape
-    y_shape: Shape
-    padding: tuple[tuple[Size, Size], ...]
-    remainder: Shape
-    effective_kernel: Shape
-    receptive_field: Shape
-    dtype: str
-    platform: str
-    settings: tuple[tuple[str, Any], ...]
-    constraints: tuple[str, ...]
-    problem: Problem
-    layout: Layout
-    leg_records: tuple[tuple[str, Leg], ...]
-
-    @property
-    def legs(self) -> dict[str, Leg]:
-        return dict(self.leg_records)
-
-    @property
-    def leg(self) -> str:
-        """The leg of the convolution that this call runs."""
-        return self.problem.leg
-
-    @property
-    def parameters(self) -> Size:
-        """Weights in the filter."""
-        return product(self.w_shape)
-
-    # --- as a value ---------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything in the plan, in types that JSON knows; symbolic sizes as text."""
-        fields = ("op", "x_shape", "w_shape", "y_shape", "padding", "remainder", "effective_kernel")
-        described = {name: plain(getattr(self, name)) for name in fields}
-        return {
-            **described,
-            "receptive_field": plain(self.receptive_field),
-            "parameters": plain(self.parameters),
-            "dtype": self.dtype,
-            "platform": self.platform,
-            "settings": {name: plain(value) for name, value in self.settings},
-            "constraints": list(self.constraints),
-            "legs": {name: leg.to_dict() for name, leg in self.leg_records},
-        }
-
-    def _key(self) -> str:
-        return repr((self.to_dict(), self.problem.policy, self.problem.precision))
-
-    def __eq__(self, other: object) -> bool:
-        # Symbols of two scopes refuse to be compared, so plans are compared as they read.
-        return isinstance(other, Plan) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
     def __str__(self) -> str:
         return plan_table(self)
 
@@ -105,8 +47,6 @@ class Plan(PlanCalls):
 
     def _repr_html_(self) -> str:
         return plan_html(self)
-
-    # --- symbols ------------------------------------------------------------------------
 
     def at(self, **sizes: Size) -> Plan:
         """This plan with some of its symbols given sizes.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jconv._core.layout import spatial_names
-
-if TYPE_CHECKING:
-    from jconv._plan.plan import Plan
+from jconv._plan.record import PlanRecord
 
 WIDTH = 100
 
@@ -56,7 +54,7 @@ def wrap(text: str, indent: str = "    ") -> list[str]:
     ) or [""]
 
 
-def plan_table(plan: Plan) -> str:
+def plan_table(plan: PlanRecord) -> str:
     """A plan: the shapes, one row for each axis, one for each leg, and the reasons."""
     shapes = (
         f"{plan.op}  x {shape_text(plan.x_shape)}  w {shape_text(plan.w_shape)}  ->  "
@@ -75,7 +73,7 @@ def plan_table(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _axes(plan: Plan) -> list[str]:
+def _axes(plan: PlanRecord) -> list[str]:
     forward = plan.op == "conv"
     source, target = (plan.x_shape, plan.y_shape)
     here, there = ("x", "y") if forward else ("y", "x")
@@ -111,7 +109,7 @@ def _axes(plan: Plan) -> list[str]:
     ]
 
 
-def _legs(plan: Plan) -> list[str]:
+def _legs(plan: PlanRecord) -> list[str]:
     header = ["leg", "algorithm", "operations", "moved", "workspace"]
     rows = [
         [

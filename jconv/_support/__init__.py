@@ -1,1 +1,5 @@
-"""What the rest stands on and no convolution is in: clocks, progress, files, SVG."""
+"""What the rest stands on and no convolution is in.
+
+In it: a clock, progress lines, files written whole or not at all, and SVG elements.
+In: plain values and paths. Out: seconds, text on a terminal, files, strings of SVG.
+"""

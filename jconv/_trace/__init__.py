@@ -1,6 +1,7 @@
 """Functions read and rewritten as jaxprs.
 
-In goes a function of arrays, out comes what its convolutions are (explain) or the function with
-its convolutions run by jconv (accelerate). recognise_legs tells which of the three operations a
-convolution in lax's words is, neighbours reads what stands around it in the program.
+In it: `explain`, which lists the convolutions inside a function; `accelerate`, which exchanges
+lax's convolutions for jconv's; `everywhere`, which takes lax's calls over while they are made;
+and what tells which of the three operations a call of lax is.
+In: a function and its arguments. Out: plans, or a function with the same signature.
 """

@@ -18,7 +18,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jconv._core import symbols
 from jconv._core.geometry import Size, is_static, smallest_size
@@ -27,16 +27,14 @@ from jconv._plan.picture.axis import draw_conv, draw_transposed
 from jconv._plan.picture.grid import rows
 from jconv._plan.picture.plane import draw_plane
 from jconv._plan.picture.strip import Strip
+from jconv._plan.record import PlanRecord
 from jconv._plan.table import plan_table, shape_text
 from jconv._support.svg import INK, PAPER, Canvas
-
-if TYPE_CHECKING:
-    from jconv._plan.plan import Plan
 
 Draw = Callable[[Canvas, Strip, float], float]
 
 
-def plan_svg(plan: Plan) -> str:
+def plan_svg(plan: PlanRecord) -> str:
     """The picture of a plan, at most 1000 px wide."""
     canvas = Canvas()
     y = _lines(canvas, 16, 30, _headline(plan), 108, size=14, font_weight="bold")
@@ -56,7 +54,7 @@ def plan_svg(plan: Plan) -> str:
     return canvas.svg(_headline(plan), "; ".join(facts))
 
 
-def plan_html(plan: Plan) -> str:
+def plan_html(plan: PlanRecord) -> str:
     """The picture and the table, for a notebook."""
     pre = f"margin:8px 0;padding:8px;background:{PAPER};color:{INK};overflow-x:auto"
     return (
@@ -68,12 +66,12 @@ def plan_html(plan: Plan) -> str:
 # --- words --------------------------------------------------------------------------------
 
 
-def _headline(plan: Plan) -> str:
+def _headline(plan: PlanRecord) -> str:
     shapes = (plan.x_shape, plan.w_shape, plan.y_shape)
     return "{}: x {} with filter {} gives y {}".format(plan.op, *map(shape_text, shapes))
 
 
-def _facts(plan: Plan, axis: int) -> str:
+def _facts(plan: PlanRecord, axis: int) -> str:
     """One line on an axis; symbolic sizes as they were written."""
     numbers = plan.problem.axes[axis]
     slots = ("x", "y") if plan.op == "conv" else ("y", "x")
@@ -113,7 +111,7 @@ def _lines(canvas: Canvas, x: float, y: float, text: str, width: int, **style: A
 CONSTRAINT = re.compile(r"(.+?)(>=|<=|==)(.+)")
 
 
-def example_strips(plan: Plan) -> tuple[list[Strip], str]:
+def example_strips(plan: PlanRecord) -> tuple[list[Strip], str]:
     """The axes in numbers, and where there are symbols, a note of the sizes drawn for them.
 
     No axes where no small sizes were found that the constraints admit.
@@ -144,7 +142,7 @@ def example_strips(plan: Plan) -> tuple[list[Strip], str]:
     return best[2], f"Drawn with {sizes} as an example."
 
 
-def _spatial_sizes(plan: Plan) -> list[Size]:
+def _spatial_sizes(plan: PlanRecord) -> list[Size]:
     inputs = (plan.x_shape[at] for at in plan.layout.spatial("x" if plan.op == "conv" else "y"))
     axes = (size for axis in plan.problem.axes for size in (axis.i, axis.k, axis.o, axis.p0))
     return [*inputs, *axes, *(pad for pair in plan.padding for pad in pair)]
@@ -175,7 +173,7 @@ def _admits(constraint: str, values: dict[str, int]) -> bool:
     return {">=": left >= right, "<=": left <= right, "==": left == right}[parts[2]]
 
 
-def _strips(plan: Plan, values: dict[str, int]) -> list[Strip]:
+def _strips(plan: PlanRecord, values: dict[str, int]) -> list[Strip]:
     def known(size: Size) -> int:
         size = size if is_static(size) else symbols.substitute(size, values)
         return int(size)

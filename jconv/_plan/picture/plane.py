@@ -16,6 +16,7 @@ Kind = tuple[str, tuple[str, str]]  # class and colour
 Drawn = tuple[Slots, Slots]
 
 
+# Long because it sets one mark after the other: cells, then the window, then the words.
 def draw_plane(canvas: Canvas, height: Strip, width: Strip, y: float, *, transposed: bool) -> float:
     """The planes of x and y with one output, or in a transposed one input; the y that follows."""
     axes = (height, width)

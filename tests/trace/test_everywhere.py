@@ -261,11 +261,11 @@ FIT = """
     import contextlib
     import jconv._ops.primitives as trilinear
     legs = []
-    original = trilinear._computed
+    original = primitives._computed
     def watched(problem, *rest):
         legs.append(problem.leg)
         return original(problem, *rest)
-    trilinear._computed = watched
+    primitives._computed = watched
     plain, x = trained(contextlib.nullcontext())
     assert not legs
     ours, _ = trained(jconv.everywhere())
