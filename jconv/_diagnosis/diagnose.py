@@ -91,7 +91,7 @@ def diagnose(
 
 
 def _call(op: str, shapes: dict[str, Any], settings: dict[str, Any]) -> Call:
-    if op not in OPS:
+    if not isinstance(op, str) or op not in OPS:
         raise ConvError(
             f"diagnose: `op` names no operation: {show(op)}.",
             argument="op",

@@ -52,13 +52,16 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
             gives way to auto where it does not support a leg.
         workspace: the most bytes of temporaries that an algorithm may take.
 
+    Raises:
+        ConvError: if `rule` or `workspace` is none of those.
+
     Example:
         >>> import jax.numpy as jnp, jconv
         >>> with jconv.policy("exact"):
         ...     y = jconv.conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))
     """
     names = (*RULES, *BY_NAME)
-    if rule not in names:
+    if not isinstance(rule, str) or rule not in names:
         raise ConvError(
             "policy: there is no such rule.",
             argument="rule",

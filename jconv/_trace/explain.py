@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from jconv._core import jax_hooks
+from jconv._core.errors import ConvError
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem
 from jconv._ops.primitives import PRIMITIVES
@@ -25,10 +26,13 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
 
     Args:
         fn: a function of anything: arrays, trees of them, whole models.
-        *args: its arguments. What is no array is what it is.
+        *args: its arguments. Non-array arguments are passed through unchanged.
 
     Returns:
         The plans, in the order of the traced program.
+
+    Raises:
+        ConvError: if fn cannot be called.
 
     Example:
         >>> import jax, jax.numpy as jnp, jconv
@@ -37,6 +41,13 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
         >>> [p.leg for p in jconv.explain(jax.grad(loss, argnums=(0, 1)), x, w)]
         ['conv', 'filter_grad', 'input_grad']
     """
+    if not callable(fn):
+        raise ConvError(
+            "explain: `fn` is the function whose convolutions are to be listed.",
+            argument="fn",
+            got=fn,
+            expected="a function of the arguments that follow it",
+        )
     return [plan_of(problem) for problem in problems_of(fn, args)]
 
 

@@ -259,7 +259,7 @@ FIT = """
         return model, x
 
     import contextlib
-    import jconv._ops.primitives as trilinear
+    import jconv._ops.primitives as primitives
     legs = []
     original = primitives._computed
     def watched(problem, *rest):
