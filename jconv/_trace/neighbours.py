@@ -113,9 +113,9 @@ class Neighbours:
             sources = _sources(equation, dim)
             if not sources:
                 return merged
-            merged = merged or len(sources) > 1
-            dim, variable = sources[0], equation.invars[0]
-            equation = self._made_by(variable)
+            dim, *others = sources
+            merged = merged or bool(others)
+            equation = self._made_by(equation.invars[0])
         return False
 
     def _factors(self, variable: Any, dim: int) -> list[int]:
