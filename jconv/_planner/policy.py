@@ -78,6 +78,9 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
             - the name of an algorithm, which gives way to auto where it does not support a leg.
         workspace: the most bytes of temporaries that an algorithm may take.
 
+    Raises:
+        ConvError: if `rule` or `workspace` is none of those.
+
     Example:
         >>> import jax.numpy as jnp, jconv
         >>> with jconv.policy("exact"):

@@ -36,8 +36,8 @@ def accelerate(fn: F) -> F:
     Args:
         fn: a function of anything, such as a loss of a model and a batch, a model's apply
             function, or a whole training step. It is traced as jax.jit would trace it, its
-            jax.Array arguments alone; what is no array (a number, a string, a function, an
-            object) is what it is. A Flax NNX module keeps the changes that fn makes to it.
+            jax.Array arguments alone; numbers, strings, functions and other objects are passed
+            through unchanged. A Flax NNX module keeps the changes that fn makes to it.
 
     Returns:
         A function with fn's signature. Call it inside jit, or give it a compiled function:

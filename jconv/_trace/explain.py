@@ -26,7 +26,7 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
 
     Args:
         fn: a function of anything: arrays, trees of them, whole models.
-        *args: its arguments. What is no array is what it is.
+        *args: its arguments. Non-array arguments are passed through unchanged.
 
     Returns:
         The plans, in the order of the traced program.

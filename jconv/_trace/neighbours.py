@@ -35,13 +35,16 @@ class Neighbours:
         lhs, rhs = equation.invars
         (result,) = equation.outvars
         numbers, params = equation.params["dimension_numbers"], equation.params
+        slowest = self._merged(lhs, numbers.lhs_spec[params["batch_group_count"] == 1])
+        if slowest is None and self._groups_merged_last(rhs, numbers.rhs_spec[0]):
+            slowest = []
         return Clues(
             lhs_reversed=self._made_reversed(lhs, numbers.lhs_spec[2:]),
             rhs_reversed=self._made_reversed(rhs, numbers.rhs_spec[2:]),
             result_reversed=self._taken_reversed(result, numbers.out_spec[2:]),
             vmapped=_common(
                 params["feature_group_count"] * params["batch_group_count"],
-                self._merged(lhs, numbers.lhs_spec[params["batch_group_count"] == 1]),
+                slowest,
                 self._merged(rhs, numbers.rhs_spec[0]),
                 self._split(result, numbers.out_spec[1]),
             ),
@@ -94,10 +97,26 @@ class Neighbours:
             *slower, fastest = sources
             merged = [size for source in slower for size in self._factors(before, source)]
             return merged + (self._merged(before, fastest) or [])
-        parent = next((into for into, out in _blocks(equation) if out[0] == dim), ())
-        if len(parent) != 1:
+        parent = next((into for into, out in _blocks(equation) if out[0] == dim), None)
+        if parent is None or len(parent) != 1:
             return []
         return _leading(self._merged(before, parent[0]) or [], variable.aval.shape[dim])
+
+    def _groups_merged_last(self, variable: Any, dim: int) -> bool:
+        """Whether the slowest of what was merged is itself a part of a dimension before.
+
+        vmap over the right operand alone takes the written groups out of a dimension, merges
+        its batch into the rest and puts them back. A batch of both was a dimension of its own.
+        """
+        merged, equation = False, self._made_by(variable)
+        while equation is not None:
+            sources = _sources(equation, dim)
+            if not sources:
+                return merged
+            dim, *others = sources
+            merged = merged or bool(others)
+            equation = self._made_by(equation.invars[0])
+        return False
 
     def _factors(self, variable: Any, dim: int) -> list[int]:
         """The sizes of which a dimension is the product, as far as they can be seen."""

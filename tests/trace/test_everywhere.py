@@ -259,13 +259,13 @@ FIT = """
         return model, x
 
     import contextlib
-    import jconv._ops.primitives as trilinear
+    import jconv._ops.primitives as primitives
     legs = []
-    original = trilinear._computed
+    original = primitives._computed
     def watched(problem, *rest):
         legs.append(problem.leg)
         return original(problem, *rest)
-    trilinear._computed = watched
+    primitives._computed = watched
     plain, x = trained(contextlib.nullcontext())
     assert not legs
     ours, _ = trained(jconv.everywhere())

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import lax
 from plain import CONFIGURATIONS, integers, lax_conv
@@ -77,3 +78,19 @@ def test_lax_gradients_are_listed_and_batch_groups_are_a_filter_backprop():
     flops = {plan.legs[plan.leg].flops for plan in plans}
     (ours,) = {plan.legs[plan.leg].flops for plan in jconv.explain(our_loss, X, W)}
     assert ours in flops
+
+
+@pytest.mark.parametrize("wrong", [3, jnp.ones(3), None, "conv"])
+def test_what_cannot_be_called(wrong):
+    for function in (jconv.explain, jconv.accelerate):
+        with pytest.raises(jconv.ConvError, match="`fn` is the function") as caught:
+            function(wrong)
+        assert caught.value.argument == "fn"
+
+
+@pytest.mark.parametrize("wrong", [np.ones(3), jnp.ones(2), ["auto"], None])
+def test_arrays_and_lists_that_are_no_names(wrong):
+    with pytest.raises(jconv.ConvError, match="no such rule"), jconv.policy(wrong):
+        pass
+    diagnosis = jconv.diagnose(x_shape=(1, 8, 8, 3), w_shape=(3, 3, 3, 4), op=wrong)
+    assert (diagnosis.ok, diagnosis.argument) == (False, "op")

@@ -102,6 +102,8 @@ USUAL = {
     ("nhwc-ohwi", "grad"),
     ("mixed", "vmap-in-and-out"),
     ("grouped", "vmap-x"),
+    ("grouped", "vmap-w"),
+    ("depthwise", "vmap-w"),
     ("grouped-nchw", "vmap-vmap"),
     ("depthwise", "vmap-both"),
     ("grouped", "grad-of-vmap"),
