@@ -235,8 +235,9 @@ def _conv_transpose(
 
 def _strips(beyond: str, setup: Setup) -> tuple[int, ...]:
     """Rows beyond each size, on each axis, that may hold something else than zero."""
-    widths = [getattr(rule, beyond) for rule in setup.rules]
-    return tuple(width + setup.smeared for width in widths)
+    # A tile of a transposed convolution has its outputs from each of the stride's phases.
+    rows = [(getattr(rule, beyond), rule.s if beyond == "spilled" else 1) for rule in setup.rules]
+    return tuple(width + setup.smeared * phases for width, phases in rows)
 
 
 def _shared(setup: Setup) -> dict[str, Any]:
