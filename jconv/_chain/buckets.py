@@ -5,7 +5,8 @@ network costs at the bucket's size. With one axis the sizes in order are cut int
 up to its largest, and the best cuts are found by dynamic programming. With several axes a
 bucket is the largest size on each axis of the examples in it. Up to MOST_EXACT different sizes the
 best partition is found by dynamic programming over all subsets. Above that the runs of several
-orders are a start that exchanges of one bucket for another improve until none does.
+orders are a start that exchanges of one bucket for another improve until none does. Where there
+are too many sizes to plan the network at each, its work is interpolated between some of them.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ from jconv._check import settings
 from jconv._core.errors import ConvError
 
 MOST_EXACT = 9  # different sizes; all their subsets are compared, 3**9 pairs take about 0.1 s
+MOST_PLANNED = (
+    128  # sizes at which the network is planned, at some 10 ms each; more are interpolated
+)
 MOST_CANDIDATES = 512  # sizes on one axis; more are thinned out evenly, the largest one kept
 MOST_CORNERS = 600  # sizes of several axes among which a bucket is looked for
 
 Size = tuple[int, ...]
-Work = Callable[[Size], int]
+Work = Callable[[Size], float]
 
 
 class Buckets(NamedTuple):
@@ -69,9 +73,11 @@ def choose_buckets(sizes: Any, most: Any, rank: int, work: Work) -> Buckets:
     if number is None or number < 1:
         why = "ChainPlan.buckets: `most` must be a whole number of 1 or more"
         raise wrong("most", most, "1 or more", why)
-    costs: dict[Size, int] = {}
+    if len(known) > (MOST_PLANNED if rank == 1 else MOST_EXACT):
+        work = _interpolated(work, known)
+    costs: dict[Size, float] = {}
 
-    def cost(size: Iterable[int]) -> int:
+    def cost(size: Iterable[int]) -> float:
         at = tuple(int(rows) for rows in size)
         if at not in costs:
             costs[at] = work(at)
@@ -104,6 +110,27 @@ def _read(sizes: Any, rank: int) -> tuple[Any, Any]:
         why = "ChainPlan.buckets: every example needs a row on each axis"
         raise wrong("sizes", int(given.min()), "sizes of 1 or more", why)
     return np.unique(given, axis=0, return_counts=True)
+
+
+def _interpolated(work: Work, known: Any) -> Work:
+    """Work between the sizes of a grid: it is linear along each axis but for rounded sizes."""
+    rank = known.shape[1]
+    points = max(int(MOST_PLANNED ** (1 / rank)), 2)
+    axes = [_thinned(np.unique(known[:, a]), points) for a in range(rank)]
+    corners = itertools.product(*axes)
+    grid = np.array([float(work(tuple(map(int, at)))) for at in corners])
+    grid = grid.reshape([len(axis) for axis in axes])
+
+    def between(size: Size) -> float:
+        values = grid
+        for rows, axis in zip(size, axes, strict=True):
+            low = min(max(int(np.searchsorted(axis, rows)) - 1, 0), max(len(axis) - 2, 0))
+            high = min(low + 1, len(axis) - 1)
+            share = (rows - axis[low]) / (axis[high] - axis[low]) if high > low else 0.0
+            values = values[low] * (1 - share) + values[high] * share
+        return float(values)
+
+    return between
 
 
 def _thinned(known: Any, most: int = MOST_CANDIDATES) -> Any:

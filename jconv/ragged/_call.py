@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jconv._algorithms import REGISTRY
 from jconv._check import settings
 from jconv._check.arrays import make_call
 from jconv._check.call import Call
@@ -18,8 +19,14 @@ from jconv._check.resolve import Resolved
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import is_static
 from jconv._core.layout import Layout, LayoutError, parse_layout
+from jconv._core.problem import Problem
 from jconv._diagnosis.diagnose import resolve_or_explain
+from jconv._planner.choose import choose, excluded
+from jconv._planner.policy import capture
 from jconv.ragged._rule import Rule
+
+LARGEST_TILE = 6  # outputs of a Winograd tile on one axis, that share their rounding errors
+EVERYWHERE = 2**20  # rows; more than is ever zeroed row by row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Setup:
     groups: int
     out_dtype: str
     precision: Any
+    smeared: int
 
     @property
     def bordered(self) -> bool:
@@ -85,7 +93,25 @@ def read_setup(op: str, call: Call, resolved: Resolved) -> Setup:
     rules = tuple(
         Rule(axis.k, s[a], d[a], b[a], padding[a], modes[a][0]) for a, axis in enumerate(axes)
     )
-    return Setup(rules, resolved.problem.groups, resolved.problem.out_dtype, call.precision)
+    problem = resolved.problem
+    smeared = _smeared(capture(problem, call.precision))
+    return Setup(rules, problem.groups, problem.out_dtype, call.precision, smeared)
+
+
+def _smeared(problem: Problem) -> int:
+    """Rows beyond those that windows touch which rounding may leave other than zero.
+
+    An algorithm that forms other products makes rounding errors where the sum is zero: Winograd's
+    within a tile, the fast Fourier transform's everywhere.
+    """
+    if not problem.static:
+        return 0  # direct runs
+    rounding = [a for a in REGISTRY if not a.exact and excluded(a, problem, "cpu") is None]
+    if not rounding:
+        return 0
+    tiled = all(a.name == "winograd" for a in rounding)
+    chosen = choose(problem, "cpu").algorithm
+    return LARGEST_TILE if tiled or chosen.exact or chosen.name == "winograd" else EVERYWHERE
 
 
 def read_layout(op: str, layout: Any, ndim: int) -> Layout:

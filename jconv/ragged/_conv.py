@@ -190,7 +190,7 @@ def _conv(
 ) -> tuple[Array, Array]:
     """x (N, i..., C) and w (k..., C, O) to y (N, `rows`..., O) and its sizes."""
     y_sizes = by_axis(Rule.outputs, setup, sizes)
-    widths = tuple(rule.touched for rule in setup.rules)
+    widths = _strips("touched", setup)
     if any(is_static(row) and row == 0 for row in (*x.shape, *rows)) or 0 in w.shape:
         return jnp.zeros((x.shape[0], *rows, w.shape[-1]), setup.out_dtype), y_sizes
     x = lay.keep(x, sizes)
@@ -230,8 +230,15 @@ def _conv_transpose(
         **_shared(setup),
     )
     if not setup.laid_out:
-        return lay.zero_beyond(y, wanted, tuple(rule.spilled for rule in setup.rules))
+        return lay.zero_beyond(y, wanted, _strips("spilled", setup))
     return _laid_back(setup, y, wanted, rows).astype(setup.out_dtype)
+
+
+def _strips(beyond: str, setup: Setup) -> tuple[int, ...]:
+    """Rows beyond each size, on each axis, that may hold something else than zero."""
+    # A tile of a transposed convolution has its outputs from each of the stride's phases.
+    rows = [(getattr(rule, beyond), rule.s if beyond == "spilled" else 1) for rule in setup.rules]
+    return tuple(width + setup.smeared * phases for width, phases in rows)
 
 
 def _shared(setup: Setup) -> dict[str, Any]:

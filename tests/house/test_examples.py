@@ -142,6 +142,31 @@ def check_deformable(printed: str) -> None:
     assert "offsets found: (-1.0" in printed
 
 
+def check_ragged_images(printed: str) -> None:
+    losses = [float(loss) for loss in re.findall(r"^step .*? loss (\d+\.\d+)", printed, re.M)]
+    assert losses[-1] < losses[0]
+    table = dict(
+        re.findall(r"^(ragged|one program a size|padded, no mask) .* ms +(\S+)$", printed, re.M)
+    )
+    assert float(table["ragged"]) < 1e-4
+    assert float(table["padded, no mask"]) > 1e-2
+    assert re.search(r"^ragged +1 ", printed, re.M)
+    assert re.search(r"^one program a size +6 ", printed, re.M)
+
+
+def check_ragged_speech(printed: str) -> None:
+    assert "a frame sees 400 samples, one every 320" in printed
+    shares = [int(share) for share in re.findall(r"samples: (\d+)% is padding", printed)]
+    assert shares[1] < shares[0] / 2
+    assert float(re.search(r"each clip alone: (\S+) of", printed)[1]) < 1e-5
+
+
+def check_stream_audio(printed: str) -> None:
+    assert "latency: 0 rows" in printed
+    assert float(re.search(r"off from the whole by (\S+) of", printed)[1]) < 1e-5
+    assert float(re.search(r"^(\d+) us a chunk", printed, re.M)[1]) > 0
+
+
 SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "digits.py": (["--steps", "30", "--rounds", "2"], check_digits),
     "train_by_hand.py": (["--steps", "30"], check_train_by_hand),
@@ -155,6 +180,9 @@ SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "private_training.py": (["--steps", "30"], check_private_training),
     "kfac.py": (["--steps", "30"], check_kfac),
     "deformable.py": ([], check_deformable),
+    "ragged_images.py": (["--steps", "10", "--sizes", "6"], check_ragged_images),
+    "ragged_speech.py": (["--clips", "2", "--width", "8"], check_ragged_speech),
+    "stream_audio.py": (["--seconds", "0.2"], check_stream_audio),
 }
 PICTURES = {"unet_odd_sizes.py": "of.mine", "feedback_alignment.py": "feedback_alignment.png"}
 

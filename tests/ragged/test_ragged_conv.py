@@ -213,6 +213,7 @@ def test_at_the_size_where_the_planner_leaves_direct(stride: int) -> None:
             ]
         wanted = filled(alone, (2, *y.shape[1:]))
         assert np.abs(np.asarray(y)[[1, 3]] - wanted).max() <= most, policy
+        np.testing.assert_array_equal(jconv.ragged.mask(y, -(-sizes // stride)), y)
 
 
 def test_half_precision_and_whole_numbers() -> None:
