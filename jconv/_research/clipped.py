@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,7 +69,8 @@ def clipped_grad(
             and a warning says so once.
         max_norm: the largest Euclidean norm that an example's gradient may keep.
         argnums: positions of the arguments to differentiate: trees whose floating-point arrays
-            are the parameters. Other leaves are passed on and have the gradient None.
+            are the parameters (of Flax NNX's variables, `nnx.Param` alone). Other leaves are
+            passed on and have the gradient None.
         batch_argnums: positions of the arguments whose arrays have the examples in front.
         normalize_by: what the sum is divided by, such as the expected batch size.
         return_norms: whether to return (gradients, norms) with the norms before clipping, (N,).
@@ -158,7 +160,8 @@ def _trace(
     trees = tuple(args[n] for n in differentiated)
     paths, structure = jax.tree_util.tree_flatten_with_path(trees)
     leaves = [leaf for _, leaf in paths]
-    places = [n for n, leaf in enumerate(leaves) if _is_parameter(leaf)]
+    own = _are_parameters(trees)
+    places = [n for n, leaf in enumerate(leaves) if own[n] and _is_parameter(leaf)]
     batch, batch_structure = jax.tree.flatten(tuple(args[n] for n in batched))
     arrays = [n for n, leaf in enumerate(batch) if hasattr(leaf, "dtype")]
     number = _count([batch[n] for n in arrays])
@@ -301,6 +304,19 @@ def _is_parameter(leaf: Any) -> bool:
     if dtype is None or not hasattr(leaf, "shape"):
         return False
     return bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
+def _are_parameters(trees: Any) -> list[bool]:
+    """For each leaf, whether it may be a parameter: of Flax NNX's variables only nnx.Param are.
+
+    Flax is never imported: whoever passes a variable has imported it already.
+    """
+    nnx = sys.modules.get("flax.nnx")
+    if nnx is None:
+        return [True] * len(jax.tree.leaves(trees))
+    values = jax.tree.leaves(trees, is_leaf=lambda value: isinstance(value, nnx.Variable))
+    other = [isinstance(v, nnx.Variable) and not isinstance(v, nnx.Param) for v in values]
+    return [not o for v, o in zip(values, other, strict=True) for _ in jax.tree.leaves(v)]
 
 
 def _count(arrays: list[Any]) -> int:

@@ -100,7 +100,7 @@ def _dense(use: Use, examples: int) -> Rule:
             y_dtype=str(equation.outvars[0].aval.dtype),
             precision=(names[0], names[1]),
         ),
-        "given",
+        precision,  # None reads the default that is in force
     )
 
     def squares(operand: jax.Array, cotangent: jax.Array) -> jax.Array:

@@ -209,6 +209,31 @@ def test_batches_of_none_and_of_one():
     np.testing.assert_array_equal(grads["w"], np.zeros((3, 3, 2, 2)))
 
 
+def test_a_flax_module_has_its_params_differentiated_alone():
+    nnx = pytest.importorskip("flax.nnx", reason="flax is missing: install the extra `adoption`")
+
+    class Network(nnx.Module):
+        def __init__(self, rngs):
+            self.conv = nnx.Conv(2, 4, (3, 3), rngs=rngs)
+            self.norm = nnx.BatchNorm(4, use_running_average=True, rngs=rngs)
+
+        def __call__(self, x):
+            return jnp.tanh(self.norm(self.conv(x)))
+
+    x = jnp.asarray(drawn(3, 5, 5, 2), jnp.float32)
+    model = Network(nnx.Rngs(0))
+    graph, params, rest = nnx.split(model, nnx.Param, ...)
+    loss = lambda model, x: jnp.sum(model(x) ** 2, (1, 2, 3))  # noqa: E731
+    how = {"max_norm": 1.0, "return_norms": True}
+    grads, norms = jconv.clipped_grad(loss, **how)(model, x)
+    split, wanted = jconv.clipped_grad(lambda p, x: loss(nnx.merge(graph, p, rest), x), **how)(
+        params, x
+    )
+    np.testing.assert_allclose(norms, wanted, rtol=1e-6)
+    kernel = split["conv"]["kernel"]
+    np.testing.assert_allclose(grads.conv.kernel[...], kernel[...], rtol=1e-5, atol=1e-6)
+
+
 def batch_norm(p, x):
     y = jconv.conv(x, p)
     y = (y - y.mean((0, 1, 2))) / jnp.sqrt(y.var((0, 1, 2)) + 1e-3)
