@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from jconv.testing._soak import OPS, run_block, soak
 
@@ -19,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--minutes", type=float, metavar="N", help="for how long to run")
     one.add_argument("--seed", type=int, default=0, help="of the random configurations")
     one.add_argument("--first", type=int, default=0, metavar="N", help="the first one's number")
+    one.add_argument(
+        "--state", type=Path, metavar="FILE", help="written after every block, to go on from"
+    )
     one.add_argument("--ops", default=",".join(OPS), help=f"of {','.join(OPS)}")
     block = commands.add_parser("block")
     block.add_argument("log")
@@ -40,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         first=options.first,
         names=names,
         say=lambda line: print(line, flush=True),
+        state=options.state,
     )
     return 0 if figures.ok else 1
 

@@ -66,6 +66,7 @@ def soak(
     names: Sequence[str] = OPS,
     child: Sequence[str] = (sys.executable, "-m", "jconv.testing", "block"),
     say: Callable[[str], None] = print,
+    state: Path | None = None,
 ) -> Figures:
     """Run random configurations until their number or the time is used up.
 
@@ -77,12 +78,15 @@ def soak(
         names: which operations to run, of `OPS`.
         child: the command that calls `run_block`, less the name of its log.
         say: called with a line for every block and every failure.
+        state: a file that is written after every block. Where it is there already, from a soak of
+            the same seed, operations and JAX, the soak goes on behind it, its figures included.
 
     Returns:
         Figures, `.ok` if nothing died and every value was right.
 
     Raises:
         RuntimeError: if a child dies before it has begun: its message is the child's.
+        ValueError: if the state is of another soak.
 
     Example:
         >>> from jconv.testing._soak import soak
@@ -90,23 +94,48 @@ def soak(
         >>> figures.configurations, figures.ok
         (2, True)
     """
-    figures, start = Figures(), time.monotonic()
+    figures, begin = _read_state(state, seed, names, first)
+    before, start = figures.seconds, time.monotonic()
     work = _Work(figures, seed, names, child)
     stop = None if configurations is None else first + configurations
-    for at in itertools.count(first, BATCH * BLOCK):
+    for at in itertools.count(begin, BATCH * BLOCK):
         if stop is not None and at >= stop:
             break
-        if minutes is not None and at > first and time.monotonic() - start > 60 * minutes:
+        if minutes is not None and at > begin and time.monotonic() - start > 60 * minutes:
             break
         end = at + BATCH * BLOCK if stop is None else min(stop, at + BATCH * BLOCK)
         known = len(figures.failures)
         batches = [[*range(b, min(end, b + BATCH))] for b in range(at, end, BATCH)]
         work.finish(batches, optimised=at // (BATCH * BLOCK) % 4 == 3)
-        figures.seconds = time.monotonic() - start
+        figures.seconds = before + time.monotonic() - start
         for failure in figures.failures[known:]:
             say(failure)
         say(str(figures))
+        if state is not None:
+            held = {"seed": seed, "names": list(names), "first": first, "next": end}
+            part = state.with_name(state.name + ".part")
+            part.write_text(json.dumps({**held, "figures": dataclasses.asdict(figures)}))
+            part.replace(state)  # in one step: a soak that is killed leaves the state before
     return figures
+
+
+def _read_state(
+    state: Path | None, seed: int, names: Sequence[str], first: int
+) -> tuple[Figures, int]:
+    """The figures so far, and the number of the configuration to go on with."""
+    if state is None or not state.exists():
+        return Figures(), first
+    held = json.loads(state.read_text())
+    figures = Figures(**held["figures"])
+    for what, have, want in (
+        ("seed", held["seed"], seed),
+        ("ops", held["names"], list(names)),
+        ("first", held["first"], first),
+        ("jax", figures.jax, jax.__version__),
+    ):
+        if have != want:
+            raise ValueError(f"{state} is the state of a soak with {what} {have}, not {want}")
+    return figures, held["next"]
 
 
 @dataclasses.dataclass(frozen=True)

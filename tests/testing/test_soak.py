@@ -33,6 +33,27 @@ def test_a_short_soak():
 
 
 @pytest.mark.soak
+def test_a_soak_goes_on_from_its_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(soaking, "BATCH", 2)
+    monkeypatch.setattr(soaking, "BLOCK", 1)
+    state, how = tmp_path / "state", {"seed": 1, "names": ["conv"], "say": lambda line: None}
+    part = soaking.soak(2, state=state, **how)
+    assert part.configurations == 2
+    whole = soaking.soak(4, state=state, **how)
+    assert (whole.configurations, whole.ok) == (4, True)
+    assert whole.seconds > part.seconds
+    assert whole.values == part.values + soaking.soak(2, first=2, **how).values
+    assert soaking.soak(4, state=state, **how) == whole  # nothing is left to do
+    with pytest.raises(ValueError, match="seed"):
+        soaking.soak(4, state=state, **{**how, "seed": 2})
+
+
+def test_half_of_the_trials_are_local():
+    drawn = [trials.draw(3, index).rule for index in range(200)]
+    assert 70 < drawn.count("local") < 130
+
+
+@pytest.mark.soak
 def test_a_soak_notices_a_death_an_error_and_a_wrong_value():
     said = []
     child = (sys.executable, __file__)
