@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -20,8 +21,10 @@ DOCS = ROOT / "docs"
 ELSEWHERE = {
     "frameworks.md",  # its code runs in tests/compat
     "guides/accelerate.md",  # in tests/trace, where its libraries are
+    "guides/everywhere.md",  # below: a part of it needs Keras
     "guides/testing.md",  # it imports a module of the reader's; tests/testing runs such a one
 }
+PUBLIC_MODULES = ("ragged", "sharding", "streaming", "testing")
 PAGES = sorted(
     str(path.relative_to(DOCS))
     for path in DOCS.rglob("*.md")
@@ -32,6 +35,16 @@ PAGES = sorted(
 @pytest.mark.parametrize("name", [page for page in PAGES if page not in ELSEWHERE])
 def test_code_runs_and_prints_what_the_page_says(name: str) -> None:
     pages.run(name, (DOCS / name).read_text(encoding="utf-8"))
+
+
+def test_the_guide_to_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (DOCS / "guides/everywhere.md").read_text(encoding="utf-8")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    if importlib.util.find_spec("keras") is None:
+        kept = [source for source, _ in pages.blocks(text) if "keras" not in source]
+        assert kept
+        text = "".join(f"```python\n{source}```\n" for source in kept)
+    pages.run("everywhere.md", text)
 
 
 def test_a_wrong_print_is_noticed() -> None:
@@ -45,11 +58,10 @@ def documented() -> set[str]:
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    modules = {"compat", "testing"}
-    assert {f"jconv.{name}" for name in set(jconv.__all__) - modules} <= documented()
+    assert {f"jconv.{name}" for name in jconv.__all__} <= documented()
     covered = {name.split(".")[2] for name in documented() if name.startswith("jconv.compat.")}
     assert covered == set(compat.__all__)
-    assert "jconv.testing" in documented()
+    assert {f"jconv.{name}" for name in PUBLIC_MODULES} <= documented()
 
 
 def test_public_names_have_docstrings() -> None:
