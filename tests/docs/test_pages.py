@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -21,7 +20,6 @@ DOCS = ROOT / "docs"
 ELSEWHERE = {
     "frameworks.md",  # its code runs in tests/compat
     "guides/accelerate.md",  # in tests/trace, where its libraries are
-    "guides/everywhere.md",  # below: a part of it needs Keras
     "guides/testing.md",  # it imports a module of the reader's; tests/testing runs such a one
 }
 PUBLIC_MODULES = ("ragged", "sharding", "streaming", "testing")
@@ -35,16 +33,6 @@ PAGES = sorted(
 @pytest.mark.parametrize("name", [page for page in PAGES if page not in ELSEWHERE])
 def test_code_runs_and_prints_what_the_page_says(name: str) -> None:
     pages.run(name, (DOCS / name).read_text(encoding="utf-8"))
-
-
-def test_the_guide_to_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (DOCS / "guides/everywhere.md").read_text(encoding="utf-8")
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    if importlib.util.find_spec("keras") is None:
-        kept = [source for source, _ in pages.blocks(text) if "keras" not in source]
-        assert kept
-        text = "".join(f"```python\n{source}```\n" for source in kept)
-    pages.run("everywhere.md", text)
 
 
 def test_a_wrong_print_is_noticed() -> None:
