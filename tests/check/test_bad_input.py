@@ -138,7 +138,7 @@ BAD = (
     Bad("x_bfloat16", "conv", {}, "x", "dtype of `w`", "float32", {"x": "bfloat16"}),
     Bad("x_int", "conv", {}, "x", "dtype of `w`", "float32", {"x": "int32"}),
     Bad("w_bool", "conv", {}, "w", "must hold numbers", "float32", {"w": "bool"}),
-    Bad("g_int", "conv_input_grad", {}, "g", "floating cotangent", "float32", {"g": "int32"}),
+    Bad("g_int", "conv_input_grad", {}, "g", "floating-point numbers", "float32", {"g": "int32"}),
     Bad("g_bool", "conv_filter_grad", {}, "g", "must hold numbers", "float32", {"g": "bool"}),
     Bad("g_narrow", "conv_filter_grad", {}, "g", "dtype of `x`", "float32", {"g": "bfloat16"}),
     conv("preferred_narrow", "preferred_element_type", "no narrower", None,
@@ -254,7 +254,10 @@ def test_two_faults_are_said_to_be_two():
     with pytest.raises(jconv.ConvError, match="Two changes") as caught:
         jconv.conv(jnp.zeros(X), jnp.zeros((3, 3, 5, 6)), stride=0)
     assert caught.value.argument == "stride"
-    assert caught.value.remedies == []
+    assert caught.value.together  # neither of the two is enough, both are
+    stride, w = caught.value.remedies
+    assert (stride.argument, w.argument) == ("stride", "w")
+    jconv.conv(jnp.zeros(X), jnp.zeros(w.value), stride=stride.value)
 
 
 GARBAGE = (

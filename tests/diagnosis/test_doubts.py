@@ -40,12 +40,6 @@ def test_usual_filters_are_not_doubted(w):
 
 BOOLS = {
     "conv": (jconv.conv, (1, 8, 8, 3), (3, 3, 3, 4), ("x", "w")),
-    "lax": (
-        lambda a, b: compat_lax.conv_general_dilated(a, b, (1, 1), "SAME"),
-        (1, 3, 8, 8),
-        (4, 3, 3, 3),
-        ("lhs", "rhs"),
-    ),
     "torch": (compat_torch.conv2d, (1, 3, 8, 8), (4, 3, 3, 3), ("input", "weight")),
     "onnx": (compat_onnx.conv, (1, 3, 8, 8), (4, 3, 3, 3), ("X", "W")),
 }
