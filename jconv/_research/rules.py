@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from jconv._core.geometry import Axis
-from jconv._core.problem import OPERANDS, OUTPUT, Problem
+from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
+from jconv._devices.borders import pad_borders
 from jconv._ops.primitives import PRIMITIVES
 from jconv._planner.policy import capture
 from jconv._research.chunks import CHUNK_BYTES, map_chunks
@@ -57,10 +58,11 @@ def _convolution(use: Use, examples: int) -> Rule | None:
         return None
     other = operands[use.examples[0]]
     shared = math.prod(problem.vmapped)
-    one = problem.replace(leg="filter_grad", vmapped=())
+    one = problem.unordered.unbordered.replace(leg="filter_grad", vmapped=())
 
     def squares(operand: jax.Array, cotangent: jax.Array) -> jax.Array:
-        slots = {other: operand, OUTPUT[problem.leg]: cotangent}
+        given: dict[Slot, jax.Array] = {other: operand, OUTPUT[problem.leg]: cotangent}
+        slots = {slot: _in_own_layout(problem, slot, array) for slot, array in given.items()}
         if problem.vmapped:
             slots = {s: v.reshape(-1, *v.shape[2:]) for s, v in slots.items()}
         found = squared_norms(one, slots["x"], slots["y"])
@@ -68,6 +70,16 @@ def _convolution(use: Use, examples: int) -> Rule | None:
 
     way = choose_way(_wide(one), examples * shared)
     return f"{problem.leg}: {way.name}", squares
+
+
+def _in_own_layout(problem: Problem, slot: Slot, array: jax.Array) -> jax.Array:
+    """An operand, examples in front, in the library's own layout and with its borders."""
+    array = jnp.transpose(array, (0, *(1 + at for at in problem.order(slot))))
+    if slot != "x" or problem.borders is None:
+        return array
+    images = array.reshape(-1, *array.shape[-problem.rank - 1 :])
+    padded = pad_borders(images.astype(problem.unbordered.x_dtype), problem.borders)
+    return padded.reshape(*array.shape[: -problem.rank - 1], *padded.shape[1:])
 
 
 def _wide(problem: Problem) -> Problem:

@@ -74,7 +74,7 @@ def problems_in(jaxpr: Any) -> Iterator[Problem]:
     """The problem of every convolution in a jaxpr, jconv's and lax's."""
     for equation in jaxpr.eqns:
         if equation.primitive in PRIMITIVES:
-            yield equation.params["problem"].unbordered
+            yield equation.params["problem"].unordered.unbordered
         elif equation.primitive.name == "conv_general_dilated":
             yield _from_lax(equation)
         else:
