@@ -145,14 +145,14 @@ def one_by_one(fn: Callable[[jax.Array], jax.Array], a: jax.Array) -> jax.Array:
 
 
 def chunk(n: int, image: int, limit: int = TEMPORARIES) -> int:
-    """Images to a chunk, of so many bytes of temporaries each: all chunks alike if that can be."""
+    """Images in a chunk, at `image` bytes of temporaries each; equal chunks where possible."""
     fewest = min(max(-(-n * image // limit), 1), CALLS, max(n, 1))
     even = (count for count in range(fewest, min(2 * fewest, CALLS, n) + 1) if n % count == 0)
     return -(-n // next(even, fewest))
 
 
 def spans(total: int, most: int) -> list[tuple[int, int]]:
-    """(first, size) of as few and as even parts of at most so many: of two sizes, at most."""
+    """(first, size) of the fewest parts of at most `most`; their sizes differ by one at most."""
     count = -(-total // most)
     least, larger = divmod(total, count)
     sizes = [least + 1] * larger + [least] * (count - larger)

@@ -66,7 +66,7 @@ class Constants:
     fresh: float = 3.59e9  # bytes of temporaries beyond what the allocator keeps
     spectra: float = 4.71e9  # points of a Fourier transform, for each factor of two in its size
     spectral: float = 1.78e9  # products of spectra
-    long_sums: float = 2.54e9  # terms of sums of over so many slices that they are not vectorised
+    long_sums: float = 2.54e9  # terms of a sum of over LONG slices, which XLA does not vectorise
     call: float = 3.55e-9  # seconds for a kernel
     wide: float = 0.5  # a float64's rate, of a float32's
 
@@ -127,19 +127,19 @@ def _share(size: float, half: float) -> float:
 
 
 def dot(problem: Problem, rows: float, inner: float, columns: float) -> float:
-    """A matrix product of (rows, inner) and (inner, columns)."""
+    """Seconds of a matrix product of (rows, inner) and (inner, columns)."""
     return CONSTANTS.product + _multiplied(problem, rows, inner, columns)
 
 
 def turned(problem: Problem, rows: float, inner: float, columns: float) -> float:
-    """The same of (inner, rows) turned over and (inner, columns), rows the fewer."""
+    """Seconds of a product of (inner, rows), transposed first, and (inner, columns)."""
     c = CONSTANTS
     rate = c.turned * _share(rows, c.turned_rows) * _share(columns, c.turned_columns)
     return c.product + 2 * rows * inner * columns / (rate * _width(problem))
 
 
 def batch(problem: Problem, count: float, rows: float, inner: float, columns: float) -> float:
-    """So many of them at once, up to jaxlib 0.10 one after another."""
+    """Seconds of `count` products in one call; up to jaxlib 0.10 they run one after another."""
     once = alone(rows, inner, columns) * _multiplied(problem, rows, inner, columns)
     return count * once * CONSTANTS.dot / CONSTANTS.batch
 
@@ -147,7 +147,7 @@ def batch(problem: Problem, count: float, rows: float, inner: float, columns: fl
 def batch_turned(
     problem: Problem, count: float, rows: float, inner: float, columns: float
 ) -> float:
-    """So many of those that are turned over."""
+    """Seconds of `count` products in one call whose first operand is transposed."""
     once = _multiplied(problem, rows, inner, columns)
     return count * once / _share(columns, CONSTANTS.dot_turned)
 
@@ -159,28 +159,28 @@ def _multiplied(problem: Problem, rows: float, inner: float, columns: float) -> 
 
 
 def fused(problem: Problem, terms: float) -> float:
-    """A sum of slices with so many terms in all."""
+    """Seconds of a sum of slices that has `terms` terms in all."""
     return terms / (CONSTANTS.fused * _width(problem))
 
 
 def transformed(problem: Problem, terms: float) -> float:
-    """Sums of slices that are a tile's transforms."""
+    """Seconds of the sums of slices that transform a tile; `terms` in all."""
     return terms / (CONSTANTS.transformed * _width(problem))
 
 
 def taps(problem: Problem, terms: float, count: int) -> float:
-    """Sums of so many slices each."""
+    """Seconds of sums of `count` slices each; `terms` terms in all."""
     return terms / CONSTANTS.long_sums if count > LONG else fused(problem, terms)
 
 
 def fused_pairs(problem: Problem, terms: float, run: float) -> float:
-    """A loop that adds up so many products, so many channels of them in a run."""
+    """Seconds of a loop that adds up `terms` products; `run` channels of them lie side by side."""
     rate = CONSTANTS.fused_pairs * _share(run, CONSTANTS.pairs_run)
     return terms / (rate * _width(problem))
 
 
 def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: float) -> float:
-    """XLA's own convolution on these axes, so many channels to a window's tap and made."""
+    """Seconds of XLA's own convolution from `inner` to `columns` channels."""
     c = CONSTANTS
     holes = product([axis.b for axis in axes])
     windows = product([axis.o * axis.k for axis in axes])  # pads and holes included
@@ -285,7 +285,7 @@ def task(rows: float, inner: float, columns: float) -> tuple[float, float]:
 
 
 def spectra(problem: Problem, points: float, size: int) -> float:
-    """Fourier transforms of one size with so many points in all."""
+    """Seconds of Fourier transforms of size `size` that have `points` points in all."""
     return points * math.log2(max(size, 2)) / CONSTANTS.spectra
 
 
@@ -298,22 +298,22 @@ def moved(problem: Problem, elements: float) -> float:
 
 
 def turned_over(problem: Problem, elements: float) -> float:
-    """So many elements of which rows and columns change places."""
+    """Seconds to transpose `elements` elements."""
     return elements * itemsize(problem.wide_dtype) / CONSTANTS.turned_over
 
 
 def in_runs(elements: float, run: float) -> float:
-    """So many elements copied in short runs, as elements copied in long ones."""
+    """The elements that a copy in long runs moves while these are copied in runs of `run`."""
     return elements * (1 + CONSTANTS.run / run)
 
 
 def fresh(size: float) -> float:
-    """Temporaries so large that their pages are new on every call."""
+    """Seconds that new memory pages take on every call, for temporaries of `size` bytes."""
     return size / CONSTANTS.fresh if size > KEPT else 0.0
 
 
 def kernels(count: float, calls: float = 1.0) -> float:
-    """So many kernels, each called so many times."""
+    """Seconds of `count` kernels, each called `calls` times, with their share of compiling."""
     return count * (calls * CONSTANTS.call + (COMPILE + calls * COMPILE_AGAIN) / RUNS)
 
 

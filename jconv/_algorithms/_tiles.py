@@ -92,7 +92,7 @@ def tile(k: int, m: int, s: int = 1, b: int = 1, start: int = 0) -> Tile:
 def count_products(k: int, m: int, s: int = 1, b: int = 1) -> int:
     """Products of `tile`'s decomposition, without making it: k may be in the millions."""
     step = s * b  # one of the two is 1
-    fewer, longer = divmod(k, step)  # of the residues, so many have a tap more than the others
+    fewer, longer = divmod(k, step)  # `longer` residues have one tap more than the others
     return longer * _products_of_run(fewer + 1, m) + (step - longer) * _products_of_run(fewer, m)
 
 

@@ -29,8 +29,8 @@ from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis, span
 from jconv._core.problem import Problem
 
-WINDOW = 64  # taps: with fewer it never paid, and its rounding spreads over the whole picture
-RELUCTANCE = 100.0  # so many times the cost for those
+WINDOW = 64  # taps of a window; with fewer, spectra never paid in any measurement
+RELUCTANCE = 100.0  # factor on the predicted time of windows with fewer taps than WINDOW
 
 
 # Products of threes, fives and sevens: each times a power of two is a size with short transforms.

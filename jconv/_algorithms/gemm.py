@@ -30,7 +30,7 @@ from jconv._core.xla_cpu import FEW_TASKS
 
 Options = dict
 
-TURNED = 192, 128  # channels from which on pixels turned over make a quicker product, copy included
+MIN_CHANNELS_TO_TRANSPOSE = 192, 128  # (in, out): above, transposing pixels first is faster
 MIN_WINDOWS_TO_TRANSPOSE = 1024  # of one product: with fewer, transposing the filter takes longer
 MIN_ROWS_TO_TRANSPOSE = 256  # of a filter backprop: with fewer, transposing its result takes longer
 MOST_LOOPS = 64  # of an input backprop: each takes about 0.1 s to lower and to compile
@@ -118,7 +118,7 @@ def turned_over(problem: Problem) -> bool:
     strided = any(axis.s > 1 for axis in problem.axes)  # which is a copy by itself
     if problem.leg != "filter_grad" or not pointwise(problem) or strided:
         return False
-    if problem.c < TURNED[0] or problem.f < TURNED[1]:
+    if problem.c < MIN_CHANNELS_TO_TRANSPOSE[0] or problem.f < MIN_CHANNELS_TO_TRANSPOSE[1]:
         return False
     return problem.n * _pixels(problem) * itemsize(problem.wide_dtype) <= COPIED
 

@@ -27,17 +27,17 @@ from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
 from jconv._core.xla_cpu import FEW_TASKS, kept_apart
 
-FOLD = 8  # images among them, at most, where they are large
-STORED = 1 << 24  # bytes of them, and of images that are small together
-COPIES = 1 << 30  # bytes that the windows of one axis are described as places in
-PAIRS = 256  # of channels in a group, whose products one loop makes
-VECTOR = 8  # channels
-FILTERS = 8  # of a group that are summed one by one: each has its taps to compile
-LARGE = 1 << 22  # bytes of x, of which a padded copy leaves the cache
+MAX_IMAGES_PER_LOOP = 8  # large images that one loop of a filter backprop adds up
+STORED = 1 << 24  # bytes of the images that one loop adds up, at most: they stay in cache
+COPIES = 1 << 30  # bytes of x laid end to end, of which windows are cut, at most
+PAIRS = 256  # pairs of channels (in, out) of a group, at most: one loop makes all products
+VECTOR = 8  # channels that one vector instruction multiplies
+FILTERS = 8  # filters of a group, at most, with a sum of their own: each is compiled
+LARGE = 1 << 22  # bytes of x; a padded copy of more would leave the cache
 MOST_TERMS = 1024  # slices of a sum: each takes about 3 ms to lower and to compile
 MOST_BLOCKS = 64  # loops of a filter backprop: each is compiled
-MOST_CALLS = 1024  # of these loops, in all
-MOSTLY = 0.8  # of the windows lie inside of x, where its edges are done by themselves
+MOST_CALLS = 1024  # calls of the loops of a filter backprop, in all
+MOSTLY = 0.8  # share of windows inside x; from it on, edges are summed apart
 
 Axes = tuple[Axis, ...]
 
@@ -120,7 +120,7 @@ def _region(x: jax.Array, w: jax.Array, axes: Axes, region: Sequence[tuple[int, 
 
 
 def _part(axis: Axis, first: int, o: int) -> tuple[int, Axis]:
-    """The first row of x that so many outputs from one on read, and their own axis from there."""
+    """The first row of x that `o` outputs from `first` on read, and the axis of those rows."""
     low = axis.s * first - axis.p0
     part = dataclasses.replace(axis, o=o)
     start = min(max(low, 0), axis.i)
@@ -246,7 +246,7 @@ def _as_groups(problem: Problem) -> bool:
 def grads_of_rows(
     groups: int, axes: Axes, first: int, rows: int, size: int, at: Any, x: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """What rows of the outputs of so many images add to every tap: (k..., groups, c, f)."""
+    """What `rows` rows of `size` images' outputs add to every tap: (k..., groups, c, f)."""
     sums = functools.partial(sums_of_windows, groups, axes, first, rows, size)
     sums = kept_apart(jax.jit(sums))(at, x, g)
     # A product with ones: a reduction over leading dimensions is not vectorised.
@@ -295,7 +295,7 @@ def sums_of_windows(
 
 
 def _cut(a: jax.Array, image: Any, begin: Sequence[int], sizes: Sequence[int]) -> jax.Array:
-    """So many rows of one image on each axis."""
+    """The rows of one image from `begin` on, `sizes` of them on each axis."""
     a = lax.squeeze(lax.dynamic_slice_in_dim(a, image, 1), [0])
     ends = [at + size for at, size in zip(begin, sizes, strict=True)]
     return lax.slice(a, [*begin, 0], [*ends, a.shape[-1]])
@@ -316,7 +316,7 @@ def images(problem: Problem) -> int:
     """Images that one loop adds up."""
     image = problem.f * math.prod(problem.shape("x")[1:]) + math.prod(problem.shape("y")[1:])
     small = TERMS * image * itemsize(problem.wide_dtype) <= STORED
-    return min(problem.n, TERMS if small else FOLD)
+    return min(problem.n, TERMS if small else MAX_IMAGES_PER_LOOP)
 
 
 def _stored(problem: Problem) -> int:
@@ -327,7 +327,7 @@ def _stored(problem: Problem) -> int:
 
 
 def _pieces(rows: int, size: int) -> int:
-    """Pieces of the last axis that one loop adds up, beside so many images."""
+    """Pieces of the last axis that one loop adds up, together with `size` images."""
     return max(p for p in range(1, max(TERMS // size, 1) + 1) if rows % p == 0)
 
 

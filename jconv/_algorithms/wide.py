@@ -34,7 +34,7 @@ from jconv._core.xla_cpu import kept_apart
 
 
 def _side_by_side(axes: tuple[Axis, ...], count: int) -> tuple[Axis, ...]:
-    """The axes of so many pictures in a row, padded to the rows that their windows read."""
+    """The axes of `count` images side by side, padded to the rows that their windows read."""
     *outer, last = (dataclasses.replace(axis, i=rows_read(axis), p0=0) for axis in axes)
     each = _each(last)
     wide = dataclasses.replace(last, i=count * each * last.s, o=count * each)
@@ -65,7 +65,7 @@ def pictures(problem: Problem) -> int:
 
 
 def _wide(problem: Problem, count: int, rows: int) -> Problem:
-    """The convolution of a strip: so many pictures to a row, so many rows of windows."""
+    """The convolution of a strip: `count` images side by side, `rows` rows of windows."""
     first, last = window_axes(problem)
     axes = _side_by_side((dataclasses.replace(first, o=rows), last), count)
     if problem.leg == "input_grad":

@@ -193,5 +193,5 @@ def _flops(timing: Timing) -> float:
 
 
 def _number(value: float | None) -> float | None:
-    """Four digits; what is no number is nothing."""
+    """Four significant digits; an empty text for what is not a number."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")

@@ -134,7 +134,7 @@ def _interpolated(work: Work, known: Any) -> Work:
 
 
 def _thinned(known: Any, most: int = MOST_CANDIDATES) -> Any:
-    """At most so many of the sizes, evenly, the largest among them."""
+    """At most `most` of the sizes, evenly spaced, with the largest among them."""
     return known[_spread(len(known), most)]
 
 

@@ -74,7 +74,7 @@ class ChainPlan(ChainRecord):
         Args:
             sizes: rows of every example on each spatial axis, (examples, axes); with one axis
                 (examples,) does as well. The chain's own spatial sizes count for nothing.
-            most: so many buckets at most.
+            most: the largest number of buckets.
 
         Returns:
             Buckets(largest, padding): spatial sizes for `ragged.stack(..., largest=)`, the

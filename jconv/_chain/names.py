@@ -12,7 +12,7 @@ from jconv._core import symbols
 from jconv._core.geometry import Shape, Size, is_static, same
 
 SHORT = 7
-"""Sizes of at most so many characters, such as 2*h, are shown as they are."""
+"""Characters; sizes that are no longer, such as 2*h, are shown as they are."""
 
 
 class SizeNames:

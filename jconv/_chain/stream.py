@@ -58,7 +58,7 @@ class StreamPlan:
 
     Attributes:
         rows: one record for each layer.
-        multiple: chunks have a multiple of so many rows.
+        multiple: the number of rows in a chunk is a multiple of this.
         dtype: of all states.
     """
 

@@ -105,7 +105,7 @@ class ConvError(ValueError):
         super().__init__(self.text())
 
     def __reduce__(self):
-        """The error as another process can read it: what is no plain data goes as its text."""
+        """The error as another process can read it, other values than plain data as their text."""
         fields = (self.message, self.argument, _sendable(self.got), _sendable(self.expected))
         remedies = [Remedy(r.argument, _sendable(r.value), r.text) for r in self.remedies]
         notes = getattr(self, "__notes__", ())

@@ -73,7 +73,7 @@ def missing() -> list[str]:
 
 
 def run(steps: int, rounds: int) -> Found:
-    """Train for so many steps, then time so many rounds of each contestant."""
+    """Train for `steps` steps, then time `rounds` rounds of each contestant."""
     images, labels = digits()
     train, test = slice(None, TRAINING_IMAGES), slice(TRAINING_IMAGES, None)
     optimizer = importlib.import_module("optax").adam(2e-3)

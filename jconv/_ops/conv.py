@@ -59,7 +59,7 @@ def conv(
             for each spatial axis, each an int or a (low, high) pair; negative values crop.
         dilation: d, the spacing of the filter's taps.
         input_dilation: b, the spacing of the input's rows.
-        groups: the channels are split into so many independent convolutions.
+        groups: the number of independent convolutions that the channels are split into.
         layout: "NHWC"- or "NCHW"-style string, or a (lhs, rhs, out) triple as in lax.
         padding_mode: "zeros", "reflect", "edge" or "circular"; or one entry for each spatial axis,
             each a mode or a (low, high) pair of modes.

@@ -235,7 +235,7 @@ def test_products_are_put_where_they_belong(seed):
 @pytest.mark.parametrize("n", [1, 3])
 def test_pixels_turned_over_change_nothing(monkeypatch, n):
     """As from many channels on, padding and lines among the cases."""
-    monkeypatch.setattr(gemm, "TURNED", (0, 0))
+    monkeypatch.setattr(gemm, "MIN_CHANNELS_TO_TRANSPOSE", (0, 0))
     for x, padding in [((n, 5, 4, 6), "VALID"), ((n, 5, 4, 6), 1), ((n, 7, 6), "VALID")]:
         plan = jconv.plan(x, (*[1] * (len(x) - 2), 6, 5), padding=padding, platform="cpu")
         problem = plan.problem.replace(leg="filter_grad")
