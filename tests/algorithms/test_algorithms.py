@@ -170,12 +170,25 @@ def test_chunks_of_the_batch_change_nothing(monkeypatch, name, limit):
     assert in_chunks
 
 
-@pytest.mark.parametrize(("n", "size", "rows"), [(7, 3, 2), (5, 16, 1), (35, 8, 3)])
-def test_a_few_images_and_rows_at_a_time_change_nothing(monkeypatch, n, size, rows):
-    """Parts of two sizes each, and a last axis in pieces, on every case of the filter backprop."""
+PARTS = [(7, 3, 2), (5, 16, 1), (35, 8, 3)]  # images, images and rows at a time
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_a_few_images_and_rows_at_a_time_change_nothing(monkeypatch, part):
+    """Parts of two sizes each, and a last axis in pieces, on a third of the cases for each."""
+    check_parts(monkeypatch, *PARTS[part], slice(part, None, len(PARTS)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "size", "rows"), PARTS)
+def test_a_few_images_and_rows_of_every_case_change_nothing(monkeypatch, n, size, rows):
+    check_parts(monkeypatch, n, size, rows, slice(None))
+
+
+def check_parts(monkeypatch, n, size, rows, which):
     monkeypatch.setattr(taps, "images", lambda problem: min(size, problem.n))
     monkeypatch.setattr(taps, "rows_at_once", lambda problem: min(rows, problem.axes[0].o))
-    cases = [problem for problem in supported("taps") if problem.leg == "filter_grad"]
+    cases = [problem for problem in supported("taps") if problem.leg == "filter_grad"][which]
     for problem in cases:
         check("taps", problem.replace(n=n))
     assert cases
