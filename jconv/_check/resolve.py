@@ -59,9 +59,10 @@ class Resolved:
         """The problem with the caller's layout and high pads, where they differ from its own."""
         orders = self.layout.x, self.layout.w, self.layout.y
         own = all(order == tuple(range(len(order))) for order in orders)
-        high = tuple(high for _, high in self.pads) if problem.static else None
-        if high == tuple(axis.pads[1] for axis in problem.axes):
-            high = None
+        high = None
+        if problem.static:  # symbolic pads cannot be compared
+            high = tuple(high for _, high in self.pads)
+            high = None if high == tuple(axis.pads[1] for axis in problem.axes) else high
         return problem.replace(orders=None if own else orders, high=high)
 
 
