@@ -17,7 +17,7 @@ import jconv
 def run_grid(root, *arguments):
     path = os.pathsep.join(p for p in sys.path if p)
     return subprocess.run(
-        [sys.executable, root / "tests" / "export_grid.py", *map(str, arguments)],
+        [sys.executable, root / "tests" / "helpers" / "export_grid.py", *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
