@@ -1,6 +1,6 @@
 """Mutation testing of the modules on which all sizes and derivatives rest.
 
-    python tests/helpers/mutation.py [--module _geometry] [--limit N] [--seconds N]
+    python tests/helpers/mutation.py [--module _core.geometry] [--limit N] [--seconds N]
 
 Every comparison, operator, constant and pair of arguments in a module is changed, one at a time,
 and the tests that concern the module are run on the changed source, in a child of this process
@@ -29,11 +29,11 @@ EXPLAINED = Path(__file__).with_name("mutation_survivors.toml")
 
 # The tests of each module, the fastest first: the first that fails kills.
 TESTS = {
-    "_geometry": [
+    "_core.geometry": [
         ["tests/core/test_geometry.py"],
         ["tests/testing/test_mutation_kills.py", "-k", "values or symbolic"],
     ],
-    "_trilinear": [
+    "_ops.primitives": [
         ["tests/testing/test_mutation_kills.py"],
         ["tests/ops/test_trilinear_host.py"],
         ["tests/devices/test_sharding.py"],
@@ -172,8 +172,8 @@ def main() -> int:
     )
     options = parser.parse_args()
     os.chdir(ROOT)
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "helpers")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:3])
     # Mutants mostly compile the same programs.
     cache = tempfile.TemporaryDirectory()
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache.name
@@ -185,7 +185,7 @@ def main() -> int:
     explained = tomllib.loads(EXPLAINED.read_text())
     unexplained = 0
     for module in options.module or TESTS:
-        source = (ROOT / "jconv" / f"{module}.py").read_text()
+        source = (ROOT / "jconv" / f"{'/'.join(module.split('.'))}.py").read_text()
         if not survives(module, source, options.seconds):
             print(f"{module}: its tests fail as it stands")
             return 1
