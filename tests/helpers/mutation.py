@@ -185,7 +185,8 @@ def main() -> int:
     explained = tomllib.loads(EXPLAINED.read_text())
     unexplained = 0
     for module in options.module or TESTS:
-        source = (ROOT / "jconv" / f"{'/'.join(module.split('.'))}.py").read_text()
+        path = ROOT.joinpath("jconv", *module.split(".")).with_suffix(".py")
+        source = path.read_text()
         if not survives(module, source, options.seconds):
             print(f"{module}: its tests fail as it stands")
             return 1
