@@ -87,7 +87,7 @@ def test_without_what_it_needs(capsys, monkeypatch):
         (["--steps", "1"], "--steps"),
         (["--rounds", "0"], "--rounds"),
         (["-o", "demo.pdf"], "--output"),
-        (["-o", "no/folder/demo.png"], "no folder"),
+        (["-o", "no/folder/demo.png"], "no such folder"),
     ],
 )
 def test_misuse(capsys, monkeypatch, arguments, said):
