@@ -64,8 +64,8 @@ def conv(
 
     Example:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
-        >>> from jax.sharding import PartitionSpec as P
-        >>> mesh = jax.make_mesh((1,), ("rows",))
+        >>> from jax.sharding import AxisType, PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
         >>> def local(x, w):
         ...     return jconv.sharding.conv(x, w, axis_names=("rows", None))
         >>> parts = P(None, "rows")
@@ -123,8 +123,8 @@ def conv_input_grad(
 
     Example:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
-        >>> from jax.sharding import PartitionSpec as P
-        >>> mesh = jax.make_mesh((1,), ("rows",))
+        >>> from jax.sharding import AxisType, PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
         >>> def local(g, w):
         ...     names = ("rows", None)
         ...     return jconv.sharding.conv_input_grad(g, w, axis_names=names, input_shape=(8, 8))
@@ -185,8 +185,8 @@ def conv_filter_grad(
 
     Example:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
-        >>> from jax.sharding import PartitionSpec as P
-        >>> mesh = jax.make_mesh((1,), ("rows",))
+        >>> from jax.sharding import AxisType, PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
         >>> def local(x, g):
         ...     names = ("rows", None)
         ...     return jconv.sharding.conv_filter_grad(x, g, axis_names=names, filter_shape=(3, 3))
@@ -248,8 +248,8 @@ def conv_transpose(
 
     Example:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
-        >>> from jax.sharding import PartitionSpec as P
-        >>> mesh = jax.make_mesh((1,), ("rows",))
+        >>> from jax.sharding import AxisType, PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
         >>> def local(x, w):
         ...     return jconv.sharding.conv_transpose(x, w, axis_names=("rows", None), stride=2)
         >>> parts = P(None, "rows")
