@@ -211,7 +211,7 @@ def _plan(
 
 
 def _listed(shape: Any) -> Any:
-    """A shape as a tuple; what is no sequence of entries is left to the checks."""
+    """A shape as a tuple; a value that is not a sequence is returned, to be refused later."""
     if isinstance(shape, str):
         return shape
     try:

@@ -21,9 +21,9 @@ def map_chunks(fn: Callable[..., Any], arrays: Sequence[Any], size: int) -> Any:
         arrays: its arguments; all have as many examples.
         size: examples in one turn, at most.
 
-    Where a mesh is in force, a turn takes examples from all over the batch, every so many of
-    them: if the batch is split into as many parts as divide a turn, each device finds its own
-    share in every turn. Elsewhere it takes neighbours, which need no copy.
+    Where a mesh is in force, a turn takes examples at equal distances from the whole
+    batch. A turn then has the same number of examples from each device's part of the batch, if
+    the number of parts divides the turn. Without a mesh it takes neighbours, which need no copy.
     """
     examples = jax.tree.leaves(arrays)[0].shape[0]
     if not isinstance(examples, int):

@@ -78,7 +78,7 @@ def squared_norms(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def choose_way(problem: Problem, examples: int, platform: str | None = None) -> Way:
-    """The cheaper way for so many examples, of those that the policy allows."""
+    """The cheaper way for `examples` examples, of the ways that the policy allows."""
     platform = platform or jax_hooks.default_platform()
     form = _form(problem, examples, platform)
     if not problem.static or not isinstance(examples, int):

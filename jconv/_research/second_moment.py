@@ -153,7 +153,7 @@ def _last(problem: Problem) -> tuple[int, int]:
 
 
 def _windows(problem: Problem, x: jax.Array, sizes: Sequence[int]) -> jax.Array:
-    """(N, o..., k..., G, C): the windows of so many places, from the first row of x on."""
+    """(N, o..., k..., G, C): the first `sizes` windows of each axis, from the first row of x on."""
     rank = problem.rank
     for dim in range(rank, 0, -1):
         axis, size = problem.axes[dim - 1], sizes[dim - 1]

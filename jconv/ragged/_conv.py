@@ -258,7 +258,7 @@ def _padding(setup: Setup) -> list[tuple[int, int]]:
 
 
 def _reach(setup: Setup, outputs: Sequence[Size]) -> tuple[Size, ...]:
-    """Rows of the laid out array that so many windows read, those not padded on by all."""
+    """Rows that `outputs` windows read of the array in which all examples have been laid out."""
     return tuple(
         max_size(rule.s * (o - 1) + rule.window - rule.common, 0)
         for rule, o in zip(setup.rules, outputs, strict=True)

@@ -94,7 +94,7 @@ class Rule:
         return self.most_high
 
     def outputs(self, sizes: jax.Array) -> jax.Array:
-        """Rows that the convolution makes of so many, for each example."""
+        """The rows of each example's result, from the rows of the example, `sizes`."""
         rows = self.dilated(sizes)
         if self.padding in BY_SIZE:
             return (rows + self.s - 1) // self.s
@@ -130,7 +130,7 @@ class Rule:
         return jnp.where(outputs > 0, jnp.maximum(least, 0), 0), least + self.s - 1
 
     def transposed(self, outputs: jax.Array) -> jax.Array:
-        """The size that a transposed convolution makes of so many rows, if it is told none."""
+        """The rows that a transposed convolution makes of `outputs` rows where no size is told."""
         if self.by_input:
             return self.s * outputs
         # Rows of no rows at all are padding alone: where there is another size, it is meant.
