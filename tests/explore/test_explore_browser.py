@@ -16,7 +16,8 @@ import pytest
 
 from jconv._explore.calls.write import WRITERS
 from jconv._explore.server import ExploreServer
-from jconv._plan.picture import grid, svg
+from jconv._plan.picture import grid
+from jconv._support import svg
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is missing: the extra `browser` brings it"

@@ -35,11 +35,16 @@ SAMPLES += [(name, dtype) for name in OPERATIONS for dtype in ("complex64", "int
 THINNED = {"unfold": 8, "complex64": 4, "int64": 4}  # of so many samples one is run
 
 
+@pytest.fixture
+def torch():
+    """PyTorch, where it and what its `testing` imports are installed."""
+    pytest.importorskip("expecttest", reason="expecttest is missing: install the extra `suites`")
+    return pytest.importorskip("torch", reason="PyTorch is missing: install the extra `suites`")
+
+
 @functools.cache
 def infos():
     """PyTorch's records of its operations, by their names."""
-    for package in ("torch", "expecttest"):  # the latter is imported by torch.testing
-        pytest.importorskip(package, reason=f"{package} is a peer, not a dependency")
     from torch.testing._internal.common_methods_invocations import op_db
 
     return {op.name: op for op in op_db}
@@ -96,7 +101,7 @@ def by_jconv(name: str, arrays, rest, kwargs):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "dtype"), SAMPLES)
-def test_opinfo_samples(name, dtype):
+def test_opinfo_samples(torch, name, dtype):
     """Values and gradients, to the bit: all sums are of small whole numbers."""
     drawn = list(samples(name, dtype))[:: max(THINNED.get(name, 1), THINNED.get(dtype, 1))]
     assert len(drawn) >= 3
@@ -120,10 +125,8 @@ def test_opinfo_samples(name, dtype):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv3d"])
-def test_opinfo_error_inputs(name):
+def test_opinfo_error_inputs(torch, name):
     """What PyTorch refuses is a ConvError."""
-    import torch
-
     errors = list(infos()[f"nn.functional.{name}"].error_inputs("cpu"))
     assert len(errors) >= 8
     taken = []
@@ -172,7 +175,7 @@ def test_keras_own_tests(tmp_path):
     """Keras's tests of its convolutions, with the functions of its JAX backend replaced."""
     found = importlib.util.find_spec("keras")
     if found is None or found.origin is None:
-        pytest.skip("Keras is a peer, not a dependency")
+        pytest.skip("Keras is missing: install the extra `suites`")
     tests = Path(found.origin).parent / "src" / "ops" / "nn_test.py"
     if not tests.exists():
         pytest.skip("this Keras ships no tests")
@@ -205,7 +208,7 @@ def test_keras_own_tests(tmp_path):
 @pytest.mark.filterwarnings("ignore")
 def test_onnx_reference_evaluator():
     """ONNX's node tests, with what its reference evaluator answers now."""
-    pytest.importorskip("onnx", reason="ONNX is a peer, not a dependency")
+    pytest.importorskip("onnx", reason="ONNX is missing: install the extra `suites`")
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
     from peers import onnx_calls, translate
