@@ -22,8 +22,10 @@ def looks_like_another_order(call: Call) -> Iterator[str]:
     PyTorch's (16, 3, 3, 3), 16 filters of 3x3 taps on three channels, is a filter of 16x3 taps in
     HWIO, from three channels to three.
     """
-    shape = call.shapes.get("w", ())
-    spec = Reading(call, len(shape) - 2).spec if is_static(*shape) else None
+    shape = call.shapes.get("w")
+    if shape is None or not is_static(*shape):
+        return
+    spec = Reading(call, len(shape) - 2).spec
     if spec is None:
         return
     names = spec.layout.name("w")

@@ -70,3 +70,20 @@ def test_one_operand_needs_one_change(call):
 def test_dimensions_are_said_in_a_sentence():
     with pytest.raises(jconv.ConvError, match="`rhs` must be an array of 4 dimensions"):
         compat_lax.conv_general_dilated(jnp.ones((1, 3, 8, 8)), jnp.ones((4, 3, 3)), (1, 1), "SAME")
+
+
+@pytest.mark.parametrize(
+    ("op", "arrays"),
+    [
+        ("conv", {"x_shape": (1, 5, 5, 3), "w_shape": (3, 3, 3, 8)}),
+        ("conv_input_grad", {"w_shape": (3, 3, 3, 8), "input_shape": (5, 5)}),
+        ("conv_filter_grad", {"x_shape": (1, 5, 5, 3), "filter_shape": (3, 3)}),
+        ("conv_transpose", {"x_shape": (1, 5, 5, 8), "w_shape": (3, 3, 3, 8)}),
+    ],
+)
+def test_a_call_that_fits_is_not_doubted_whichever_arrays_it_takes(op, arrays):
+    if "grad" in op:
+        arrays |= {"g_shape": (1, 3, 3, 8)}
+    found = jconv.diagnose(op=op, **arrays, padding="VALID")
+    assert found.ok, str(found)
+    assert found.remedies == ()
