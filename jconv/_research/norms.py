@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jconv._algorithms import _cost as cost
+from jconv._algorithms import cost
 from jconv._core import jax_hooks
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
