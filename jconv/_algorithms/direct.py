@@ -165,15 +165,15 @@ def seconds(problem: Problem, planner: Planner) -> float:
     if problem.leg == "input_grad":
         axes = tuple(axis.input_grad() for axis in problem.axes)
         seconds = cost.convolution(problem, axes, problem.f, problem.c)
-        seconds += cost.packed(product(problem.shape("w")))  # to turn it over
+        seconds += cost.packed_filter(product(problem.shape("w")))  # to turn it over
     elif problem.leg == "filter_grad":
         axes = tuple(axis.filter_grad() for axis in problem.axes)
         seconds = cost.convolution(problem, axes, problem.n, problem.f)
-        seconds += cost.turned_over(problem, cost.operands(problem))
+        seconds += cost.transposed(problem, cost.operands(problem))
     else:
         seconds = cost.convolution(problem, problem.axes, problem.c, problem.f)
     seconds += cost.moved(problem, cost.operands(problem)) + cost.kernels(3)
-    return seconds + cost.fresh(_workspace(problem, planner.platform))
+    return seconds + cost.fresh_pages(_workspace(problem, planner.platform))
 
 
 DIRECT = Algorithm(

@@ -161,8 +161,8 @@ def seconds(problem: Problem, planner: Planner) -> float:
     if problem.leg == "filter_grad":
         multiplied *= 2  # summed over the batch, which lies outermost
     calls = problem.n / images(problem)
-    total = cost.spectra(problem, transformed, math.prod(sizes(problem)))
-    total += cost.spectral(problem, multiplied) + cost.kernels(6, calls)
+    total = cost.fourier_transforms(transformed, math.prod(sizes(problem)))
+    total += cost.spectrum_products(multiplied) + cost.kernels(6, calls)
     small = math.prod(axis.k for axis in problem.axes) < WINDOW
     return RELUCTANCE * total if small else total
 

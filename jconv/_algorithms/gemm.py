@@ -165,26 +165,26 @@ def seconds(problem: Problem, planner: Planner) -> float:
     taps, windows = _taps(problem), problem.n * _windows(problem)
     chunks = -(-problem.n // images(problem))
     held = _laid_out(problem)
-    total = cost.fresh(held * images(problem) * itemsize(problem.wide_dtype))
+    total = cost.fresh_pages(held * images(problem) * itemsize(problem.wide_dtype))
     if problem.leg == "input_grad":
         multiply = cost.dot(problem, windows / chunks, problem.f, taps * problem.c)
         added = 0 if pointwise(problem) else problem.n * held
-        total += cost.fused(problem, added) + cost.moved(problem, added)
+        total += cost.sums_of_slices(problem, added) + cost.moved(problem, added)
         kernels = 1 + loops(problem.axes)
         return total + chunks * multiply + cost.kernels(kernels, chunks)
     copies = [each for each in passes(problem.axes, problem.c) if each.copies]
     total += cost.kernels(2 + len(copies), chunks)
     for each in copies:
-        total += cost.moved(problem, problem.n * cost.in_runs(each.elements, each.run))
+        total += cost.moved(problem, problem.n * cost.as_long_runs(each.elements, each.run))
     if problem.leg == "conv":
         if transposes_filter(problem):
-            total += cost.turned_over(problem, product(problem.shape("w")))
+            total += cost.transposed(problem, product(problem.shape("w")))
         return total + chunks * cost.dot(problem, windows / chunks, taps * problem.c, problem.f)
     if turned_over(problem):
         multiply = cost.dot(problem, problem.c, windows / chunks, problem.f)
         return total + chunks * multiply + cost.moved(problem, 2 * problem.n * held)
     fewer, more = sorted((problem.f, taps * problem.c))
-    return total + chunks * cost.turned(problem, fewer, windows / chunks, more)
+    return total + chunks * cost.transposed_dot(problem, fewer, windows / chunks, more)
 
 
 def workspace(problem: Problem, platform: str) -> int:

@@ -49,7 +49,7 @@ def pictures(problem: Problem) -> int:
 
     def seconds(count: int) -> float:
         wide = _side_by_side(axes, count)
-        return cost.idle(wide, *channels(problem)) * wide[-1].o / count
+        return cost.conv_idle_factor(wide, *channels(problem)) * wide[-1].o / count
 
     most = min(problem.n, MOST_PICTURES)
     counts = [n for n in range(2, most + 1) if problem.n % n == 0] or [problem.n]

@@ -143,7 +143,7 @@ def _no_core(problem: Problem) -> str | None:
 def _laying(problem: Problem, places: int) -> float:
     taps = product([axis.k for axis in problem.axes])
     columns = taps * problem.c
-    seconds = problem.groups * cost.turned(problem, columns, places, columns)
+    seconds = problem.groups * cost.transposed_dot(problem, columns, places, columns)
     return seconds + 2 * cost.moved(problem, places * columns * problem.groups)
 
 

@@ -54,13 +54,13 @@ def seconds(problem: Problem, planner: Planner) -> float:
         run = problem.c * problem.f
         if filter_grads.as_groups(problem):
             run *= problem.groups
-        total = cost.fused_pairs(problem, problem.multiplications, run)
+        total = cost.sums_of_products(problem, problem.multiplications, run)
         total += cost.moved(problem, cost.operands(problem) + 2 * stored)
         return total + cost.kernels(4 * blocks, calls)
     axes = window_axes(problem)
     taps = window_sums.count_terms(axes)
     channels = problem.n * problem.groups * problem.f
-    total = cost.taps(problem, channels * math.prod(axis.o for axis in axes) * taps, taps)
+    total = cost.sums_of_slices(problem, channels * math.prod(axis.o for axis in axes) * taps, taps)
     size = channels * math.prod(axis.i for axis in axes) * itemsize(problem.wide_dtype)
     edges = 2 * problem.rank if window_sums.framed(axes, size) else 0
     copies = 0 if window_sums.few_terms(axes) else 1

@@ -30,7 +30,9 @@ def geometry(axes: Sequence[Axis], tiles: Sequence[Tile]):
 
 LARGE = 1 << 19  # bytes of a filter's matrix that are not in cache for long
 SPREAD = 3 << 23  # bytes of all points of a batch that are not either
-MOST = cost.KEPT - (3 << 20)  # bytes of temporaries that are surely not fresh on every call
+MOST = cost.CONSTANTS.kept_bytes - (
+    3 << 20
+)  # bytes of temporaries that are surely not fresh on every call
 
 
 def together(problem: Problem, m: int) -> bool:
@@ -148,15 +150,15 @@ def seconds(problem: Problem, m: int) -> float:
     of_y = _terms(tiles, "y", [t.outputs for t in tiles])
     of_w = _terms(tiles, "w", [axis.k for axis in axes])
     terms = count * (inner * of_x + columns * of_y) + inner * columns * of_w
-    total = cost.transformed(problem, terms)
+    total = cost.tile_transforms(problem, terms)
     total += cost.moved(problem, 2 * points * (count * (inner + columns) + inner * columns))
     if problem.leg == "filter_grad":
-        products = cost.batch_turned(problem, points, inner, count / calls, columns)
+        products = cost.batch_transposed_dot(problem, points, inner, count / calls, columns)
         total += cost.moved(problem, 2 * (calls - 1) * math.prod(problem.out_shape))
     else:
-        products = cost.batch(problem, points, count / calls, inner, columns)
+        products = cost.batch_dot(problem, points, count / calls, inner, columns)
     lines, line = extent.lines, extent.products_of_line
-    total += cost.fresh(_held(problem, m, images(problem, m), 1))
+    total += cost.fresh_pages(_held(problem, m, images(problem, m), 1))
     compiled = 1.5 * (lines + line)
     return total + calls * products + cost.kernels(compiled, calls * lines)
 
