@@ -22,13 +22,16 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from scipy.optimize import least_squares
 from shapes import SHAPES
 
 import jconv
-from jconv._algorithms import BY_NAME, _cost, winograd
+from jconv._algorithms import BY_NAME, cost
+from jconv._algorithms.cost_constants import TABLE
+from jconv._algorithms.winograd import tile_size
 from jconv._core.problem import Problem
 from jconv._planner.choose import Planner, _choose_once, handicapped
 
@@ -36,9 +39,8 @@ CHANCE = 0.1  # by which two predictions may be off against each other
 PULL = 0.003  # what it costs to move a constant from where it began
 FAR = 2.0  # the logarithm of how far
 LOSS = 2.0  # how much more it counts to be slower than direct than to miss what is quicker
-MEASURED = ("dot", "dot_rows", "dot_inner", "dot_columns", "dot_turned", "product")  # products.py
-MEASURED += ("turned", "turned_rows", "turned_columns")  # of gemm's filter backprops alone
-STANDING = _cost.CONSTANTS  # those of the code, for the jax that this runs on
+FITTED = [name for name, constant in TABLE.items() if constant.origin == "fitted"]
+STANDING = cost.CONSTANTS  # those of the code, for the jax that this runs on
 SIMPLE = ("direct", "gemm", "taps", "winograd2", "winograd4", "fft")  # the rest are made of these
 
 
@@ -72,7 +74,7 @@ def read(path: str) -> list[Row]:
 
 def predict(row: Row) -> float:
     if row.label.startswith("winograd"):
-        return winograd.seconds(row.problem, int(row.label[-1]))
+        return tile_size.seconds(row.problem, int(row.label[-1]))
     return BY_NAME[row.label].cost(row.problem, Planner("cpu"))
 
 
@@ -82,22 +84,22 @@ def compared(row: Row) -> float:
     return handicapped(algorithm, row.problem, predict(row))
 
 
-def use(constants: _cost.Constants) -> None:
-    _cost.CONSTANTS = constants
+def use(constants: SimpleNamespace) -> None:
+    cost.CONSTANTS = constants
     _choose_once.cache_clear()
-    winograd.best.cache_clear()
+    tile_size.best.cache_clear()
 
 
-def fit(rows: list[Row], *, refine: bool = True, from_code: bool = False) -> _cost.Constants:
+def fit(rows: list[Row], *, refine: bool = True, from_code: bool = False) -> SimpleNamespace:
     """The constants for these rows; `from_code` looks near those of the code as well."""
     start = STANDING
-    names = [f.name for f in dataclasses.fields(start) if f.name not in MEASURED]
     simple = [row for row in rows if row.label in SIMPLE]
     measured = np.log([row.seconds for row in simple])
-    origin = np.log([getattr(start, name) for name in names])
+    origin = np.log([getattr(start, name) for name in FITTED])
 
-    def constants(at: np.ndarray) -> _cost.Constants:
-        return dataclasses.replace(start, **dict(zip(names, map(float, np.exp(at)), strict=True)))
+    def constants(at: np.ndarray) -> SimpleNamespace:
+        moved = zip(FITTED, map(float, np.exp(at)), strict=True)
+        return SimpleNamespace(**{**vars(start), **dict(moved)})
 
     def residuals(at: np.ndarray) -> np.ndarray:
         use(constants(at))
@@ -119,7 +121,7 @@ def fit(rows: list[Row], *, refine: bool = True, from_code: bool = False) -> _co
     return min(found, key=lambda constants: expected(rows, constants))
 
 
-def expected(rows: list[Row], constants: _cost.Constants) -> float:
+def expected(rows: list[Row], constants: SimpleNamespace) -> float:
     """The mean logarithm of the time that choosing takes, were predictions off by some chance.
 
     Time beyond direct's counts for more: nothing should be slower than it would be without jconv.
@@ -232,8 +234,8 @@ def main() -> None:
     best = fit(rows, from_code=True)
     use(best)
     print(summary("fitted", regrets(rows)), end="\n\n")
-    for name, value in dataclasses.asdict(best).items():
-        print(f"    {name}: float = {value:.3g}")
+    for name in FITTED:
+        print(f"    {name:22} {getattr(best, name):.3g} {TABLE[name].unit}")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ import numpy as np
 from shapes import SHAPES
 
 import jconv
-from jconv._algorithms import BY_NAME, REGISTRY, fft, winograd
-from jconv._algorithms.winograd import tile_sizes as sizes
+from jconv._algorithms import BY_NAME, REGISTRY, fft
+from jconv._algorithms.winograd import tile_size
 from jconv._bench.machine import settle_allocator
 from jconv._bench.match import WARM
 from jconv._core.problem import LEGS, OPERANDS, Problem
@@ -66,8 +66,8 @@ def measure(problem: Problem, only: str | None):
     runs, compiles, expected = {}, {}, None
     for label, each in candidates(problem, only):
         if label == "winograd":
-            for m in sizes(problem):
-                winograd.choose_outputs = lambda problem, m=m: m
+            for m in tile_size.tile_sizes(problem):
+                tile_size.choose_outputs = lambda problem, m=m: m
                 runs[f"winograd{m}"], compiles[f"winograd{m}"] = compiled(each, operands)
         else:
             runs[label], compiles[label] = compiled(each, operands)

@@ -4,8 +4,8 @@
 
 Every algorithm but two rests on products, so their constants are not left to what the rest of a leg
 takes: sizes at random, (rows, inner) by (inner, columns), the second operand transposed, or both
-contracted on their rows. `dot_turned` is read off by hand: what the columns of turned products lose
-more than those of the others do.
+contracted on their rows ("turned"). `batch_transposed_dot_half_columns` is read off by hand: what
+the columns of turned products lose more than those of the others do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from jconv._support.clock import race
 from jconv._support.progress import Progress
 
 CONTRACTED = {"plain": ((1,), (0,)), "transposed": ((1,), (1,)), "turned": ((0,), (0,))}
-NAMES = ("dot", "dot_rows", "dot_inner", "dot_columns", "product")
+NAMES = ("rate", "half_rows", "half_inner", "half_columns", "start")
 START = (4e11, 4, 4, 10, 3e-5)
 MOST, LEAST, LARGEST = 2e9, 2e6, 6e6  # operations, and elements of an array
 CALL = 1.2e-5  # seconds that JAX takes to call any program: an estimate, the same for all

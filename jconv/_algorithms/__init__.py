@@ -7,12 +7,12 @@ In: a `Problem` and two arrays. Out: the third array of the trilinear form.
 
 from __future__ import annotations
 
-from jconv._algorithms._record import Algorithm as Algorithm
 from jconv._algorithms.direct import DIRECT
 from jconv._algorithms.fft import FFT
 from jconv._algorithms.gemm import GEMM
 from jconv._algorithms.grouped import GROUPED
 from jconv._algorithms.phase import PHASE
+from jconv._algorithms.record import Algorithm as Algorithm
 from jconv._algorithms.space_to_batch import SPACE_TO_BATCH
 from jconv._algorithms.taps import TAPS
 from jconv._algorithms.wide import WIDE

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._algorithms import _cost
-from jconv._algorithms._arrange import groups_to_vmapped, vmapped_to_groups
-from jconv._algorithms._record import Algorithm, Planner, always_local
-from jconv._algorithms._window import window_sum
+from jconv._algorithms import cost
+from jconv._algorithms.lax_conv import lax_conv
+from jconv._algorithms.legs import groups_to_vmapped, vmapped_to_groups
+from jconv._algorithms.record import Algorithm, Planner, always_local
 from jconv._core.geometry import Axis, Size, product
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, compute_dtype, itemsize
 from jconv._core.xla_cpu import kept_apart
@@ -45,7 +45,7 @@ def _precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
 
 
 def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: dict) -> jax.Array:
-    return window_sum(x, w, problem.axes, problem.groups, **options)
+    return lax_conv(x, w, problem.axes, problem.groups, **options)
 
 
 def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: dict) -> jax.Array:
@@ -54,7 +54,7 @@ def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: dict) -> 
     flipped = lax.rev(w, range(rank))
     flipped = jnp.swapaxes(flipped.reshape(*w.shape[:-1], groups, problem.f), rank, rank + 2)
     flipped = flipped.reshape(*w.shape[:-2], problem.f, groups * problem.c)
-    return window_sum(g, flipped, axes, groups, **options)
+    return lax_conv(g, flipped, axes, groups, **options)
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: dict) -> jax.Array:
@@ -67,7 +67,7 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: dict) ->
     lhs = jnp.transpose(lhs, (rank + 2, *range(1, rank + 1), rank + 1, 0))
     lhs = lhs.reshape(problem.c, *x.shape[1:-1], groups * problem.n)
     rhs = jnp.moveaxis(g, 0, rank)
-    return jnp.moveaxis(window_sum(lhs, rhs, axes, groups, **options), 0, rank)
+    return jnp.moveaxis(lax_conv(lhs, rhs, axes, groups, **options), 0, rank)
 
 
 def _without_remainder(x: jax.Array, axes: tuple[Axis, ...]) -> tuple[jax.Array, tuple[Axis, ...]]:
@@ -159,21 +159,21 @@ def _workspace(problem: Problem, platform: str) -> Size:
     return total
 
 
-def _cost_of(problem: Problem, planner: Planner) -> float:
+def seconds(problem: Problem, planner: Planner) -> float:
     if planner.platform != "cpu" or not problem.static or problem.empty:
         return 0.0  # nothing else is measured there, or supports symbols
     if problem.leg == "input_grad":
         axes = tuple(axis.input_grad() for axis in problem.axes)
-        seconds = _cost.convolution(problem, axes, problem.f, problem.c)
-        seconds += _cost.packed(product(problem.shape("w")))  # to turn it over
+        seconds = cost.convolution(problem, axes, problem.f, problem.c)
+        seconds += cost.packed_filter(product(problem.shape("w")))  # to turn it over
     elif problem.leg == "filter_grad":
         axes = tuple(axis.filter_grad() for axis in problem.axes)
-        seconds = _cost.convolution(problem, axes, problem.n, problem.f)
-        seconds += _cost.turned_over(problem, _cost.operands(problem))
+        seconds = cost.convolution(problem, axes, problem.n, problem.f)
+        seconds += cost.transposed(problem, cost.operands(problem))
     else:
-        seconds = _cost.convolution(problem, problem.axes, problem.c, problem.f)
-    seconds += _cost.moved(problem, _cost.operands(problem)) + _cost.kernels(3)
-    return seconds + _cost.fresh(_workspace(problem, planner.platform))
+        seconds = cost.convolution(problem, problem.axes, problem.c, problem.f)
+    seconds += cost.moved(problem, cost.operands(problem)) + cost.kernels(3)
+    return seconds + cost.fresh_pages(_workspace(problem, planner.platform))
 
 
 DIRECT = Algorithm(
@@ -181,7 +181,7 @@ DIRECT = Algorithm(
     exact=True,
     error=1.0,
     supports=lambda problem, platform: None,
-    cost=_cost_of,
+    cost=seconds,
     workspace=_workspace,
     run=_run,
     local=always_local,

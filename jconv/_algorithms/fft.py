@@ -22,10 +22,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, in_chunks, may_transform, widen
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._algorithms._window import resize
+from jconv._algorithms import cost
+from jconv._algorithms.batches import chunk, in_chunks
+from jconv._algorithms.legs import may_transform, widen
+from jconv._algorithms.record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms.windows import resize
 from jconv._core.geometry import Axis, span
 from jconv._core.problem import Problem
 
@@ -152,7 +153,7 @@ def supports(problem: Problem, platform: str) -> str | None:
     return None
 
 
-def cost(problem: Problem, planner: Planner) -> float:
+def seconds(problem: Problem, planner: Planner) -> float:
     points, groups = _points(problem), problem.groups
     channels = groups * (problem.c + problem.f)
     transformed = points * (problem.n * channels + groups * problem.c * problem.f)
@@ -160,8 +161,8 @@ def cost(problem: Problem, planner: Planner) -> float:
     if problem.leg == "filter_grad":
         multiplied *= 2  # summed over the batch, which lies outermost
     calls = problem.n / images(problem)
-    total = _cost.spectra(problem, transformed, math.prod(sizes(problem)))
-    total += _cost.spectral(problem, multiplied) + _cost.kernels(6, calls)
+    total = cost.fourier_transforms(transformed, math.prod(sizes(problem)))
+    total += cost.spectrum_products(multiplied) + cost.kernels(6, calls)
     small = math.prod(axis.k for axis in problem.axes) < WINDOW
     return RELUCTANCE * total if small else total
 
@@ -170,7 +171,7 @@ def workspace(problem: Problem, platform: str) -> int:
     """The spectra of a chunk and of the filter, and the full convolution."""
     channels = problem.groups * (problem.c + problem.f)
     held = images(problem) * channels + problem.groups * problem.c * problem.f
-    return _cost.widened(problem) + 16 * _points(problem) * held
+    return cost.widened(problem) + 16 * _points(problem) * held
 
 
 FFT = Algorithm(
@@ -178,7 +179,7 @@ FFT = Algorithm(
     exact=False,
     error=4.0,
     supports=supports,
-    cost=cost,
+    cost=seconds,
     workspace=workspace,
     run=run,
 )

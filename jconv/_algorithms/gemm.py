@@ -13,17 +13,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._algorithms import _cost
-from jconv._algorithms._arrange import (
-    chunk,
-    in_chunks,
-    precision,
-    waiting_chunks,
-    widen,
-)
-from jconv._algorithms._record import Algorithm, Planner, always_local, static
-from jconv._algorithms._rows import gather, passes, too_many_places
-from jconv._algorithms._scatter import loops, scatter
+from jconv._algorithms import cost
+from jconv._algorithms.batches import chunk, in_chunks, waiting_chunks
+from jconv._algorithms.col2im import col2im, loops
+from jconv._algorithms.im2col import im2col, passes
+from jconv._algorithms.legs import precision, widen
+from jconv._algorithms.record import Algorithm, Planner, always_local, static
+from jconv._algorithms.windows import too_many_places
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
 from jconv._core.xla_cpu import FEW_TASKS
@@ -49,7 +45,7 @@ def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: Options) -> jax
         matrix, inner = lax.optimization_barrier(matrix.T), 1
 
     def one(x: jax.Array) -> jax.Array:
-        rows = gather(x, problem.axes)
+        rows = im2col(x, problem.axes)
         y = lax.dot_general(rows, matrix, (((1,), (inner,)), ((), ())), **options)
         return y.reshape(x.shape[0], *(axis.o for axis in problem.axes), w.shape[-1])
 
@@ -62,14 +58,14 @@ def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: Options) 
     def one(g: jax.Array) -> jax.Array:
         pixels = g.reshape(-1, g.shape[-1])
         rows = lax.dot_general(pixels, matrix, (((1,), (1,)), ((), ())), **options)
-        return scatter(rows, problem.axes)
+        return col2im(rows, problem.axes)
 
     return in_chunks(one, (g,), images(problem))
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options) -> jax.Array:
     def one(x: jax.Array, g: jax.Array) -> jax.Array:
-        rows, pixels = gather(x, problem.axes), g.reshape(-1, g.shape[-1])
+        rows, pixels = im2col(x, problem.axes), g.reshape(-1, g.shape[-1])
         if turned_over(problem):
             # Not the transpose of a matrix, which XLA would make a part of the product again.
             parts = g.shape[0] if g.shape[0] > 1 else g.shape[1]
@@ -165,30 +161,30 @@ def _laid_out(problem: Problem) -> int:
     return sum(each.elements for each in passes(problem.axes, problem.c) if each.copies)
 
 
-def cost(problem: Problem, planner: Planner) -> float:
+def seconds(problem: Problem, planner: Planner) -> float:
     taps, windows = _taps(problem), problem.n * _windows(problem)
     chunks = -(-problem.n // images(problem))
     held = _laid_out(problem)
-    total = _cost.fresh(held * images(problem) * itemsize(problem.wide_dtype))
+    total = cost.fresh_pages(held * images(problem) * itemsize(problem.wide_dtype))
     if problem.leg == "input_grad":
-        multiply = _cost.dot(problem, windows / chunks, problem.f, taps * problem.c)
+        multiply = cost.dot(problem, windows / chunks, problem.f, taps * problem.c)
         added = 0 if pointwise(problem) else problem.n * held
-        total += _cost.fused(problem, added) + _cost.moved(problem, added)
+        total += cost.sums_of_slices(problem, added) + cost.moved(problem, added)
         kernels = 1 + loops(problem.axes)
-        return total + chunks * multiply + _cost.kernels(kernels, chunks)
+        return total + chunks * multiply + cost.kernels(kernels, chunks)
     copies = [each for each in passes(problem.axes, problem.c) if each.copies]
-    total += _cost.kernels(2 + len(copies), chunks)
+    total += cost.kernels(2 + len(copies), chunks)
     for each in copies:
-        total += _cost.moved(problem, problem.n * _cost.in_runs(each.elements, each.run))
+        total += cost.moved(problem, problem.n * cost.as_long_runs(each.elements, each.run))
     if problem.leg == "conv":
         if transposes_filter(problem):
-            total += _cost.turned_over(problem, product(problem.shape("w")))
-        return total + chunks * _cost.dot(problem, windows / chunks, taps * problem.c, problem.f)
+            total += cost.transposed(problem, product(problem.shape("w")))
+        return total + chunks * cost.dot(problem, windows / chunks, taps * problem.c, problem.f)
     if turned_over(problem):
-        multiply = _cost.dot(problem, problem.c, windows / chunks, problem.f)
-        return total + chunks * multiply + _cost.moved(problem, 2 * problem.n * held)
+        multiply = cost.dot(problem, problem.c, windows / chunks, problem.f)
+        return total + chunks * multiply + cost.moved(problem, 2 * problem.n * held)
     fewer, more = sorted((problem.f, taps * problem.c))
-    return total + chunks * _cost.turned(problem, fewer, windows / chunks, more)
+    return total + chunks * cost.transposed_dot(problem, fewer, windows / chunks, more)
 
 
 def workspace(problem: Problem, platform: str) -> int:
@@ -197,7 +193,7 @@ def workspace(problem: Problem, platform: str) -> int:
     if problem.leg != "filter_grad":  # whose chunks are added up
         result = product(problem.out_shape) * itemsize(problem.wide_dtype)
         held += waiting_chunks(problem.n, size, result)
-    return _cost.widened(problem) + held
+    return cost.widened(problem) + held
 
 
 def _margin(problem: Problem) -> float:
@@ -214,7 +210,7 @@ GEMM = Algorithm(
     exact=True,
     error=2.0,
     supports=supports,
-    cost=cost,
+    cost=seconds,
     workspace=workspace,
     run=run,
     local=always_local,

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._algorithms import _cost
-from jconv._algorithms._arrange import part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, always_local, static
+from jconv._algorithms import cost
+from jconv._algorithms.legs import part_of, widen
+from jconv._algorithms.record import Algorithm, Planner, always_local, static
 from jconv._core.problem import ONE_WINDOW, OPERANDS, Problem, itemsize
 from jconv._core.xla_cpu import kept_apart
 
@@ -96,15 +96,15 @@ def supports(problem: Problem, platform: str) -> str | None:
     return None
 
 
-def cost(problem: Problem, planner: Planner) -> float:
+def seconds(problem: Problem, planner: Planner) -> float:
     count = blocks_of(problem)
     blocks = count * planner.cost(block_problem(problem))
-    return blocks + _cost.moved(problem, 2 * _cost.operands(problem)) + _cost.kernels(4 * count)
+    return blocks + cost.moved(problem, 2 * cost.operands(problem)) + cost.kernels(4 * count)
 
 
 def workspace(problem: Problem, platform: str) -> int:
     """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
+    return cost.widened(problem) + int(cost.operands(problem)) * itemsize(problem.wide_dtype)
 
 
 GROUPED = Algorithm(
@@ -112,7 +112,7 @@ GROUPED = Algorithm(
     exact=True,
     error=2.0,
     supports=supports,
-    cost=cost,
+    cost=seconds,
     workspace=workspace,
     run=run,
     local=always_local,

@@ -18,9 +18,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, in_chunks, interleave, part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, always_local, static
+from jconv._algorithms import cost
+from jconv._algorithms.batches import chunk, in_chunks
+from jconv._algorithms.legs import part_of, widen
+from jconv._algorithms.record import Algorithm, Planner, always_local, static
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
 
@@ -89,6 +90,17 @@ def _run(problem: Problem, planner: Planner, a: jax.Array, w: jax.Array) -> jax.
     return lax.slice(whole, [0, *drops, 0], [whole.shape[0], *stops, whole.shape[-1]])
 
 
+def interleave(phases: list[jax.Array], dim: int) -> jax.Array:
+    """Rows of the phases in turn, along one dimension.
+
+    Joined along the flattened last dimension, where a join copies whole runs of memory.
+    """
+    shape = phases[0].shape
+    flat = [p.reshape(*shape[: dim + 1], -1) for p in lax.optimization_barrier(phases)]
+    joined = lax.concatenate(flat, dim + 1)
+    return joined.reshape(*shape[:dim], len(phases) * shape[dim], *shape[dim + 1 :])
+
+
 def supports(problem: Problem, platform: str) -> str | None:
     if reason := static(problem, platform):
         return reason
@@ -107,15 +119,15 @@ def supports(problem: Problem, platform: str) -> str | None:
     return "there is no stride to undo" if max(apart) == 1 else None
 
 
-def cost(problem: Problem, planner: Planner) -> float:
+def seconds(problem: Problem, planner: Planner) -> float:
     calls = problem.n / images(problem)
     total, made, classes = 0.0, 0, 0
     for count, part in _different(problem.replace(n=images(problem))):
         total += 0.0 if part.empty else count * planner.cost(part)
         made += count * math.prod(part.out_shape)
         classes += count
-    total += _cost.moved(problem, 4 * made)
-    return calls * total + _cost.kernels(2 * classes, calls)
+    total += cost.moved(problem, 4 * made)
+    return calls * total + cost.kernels(2 * classes, calls)
 
 
 def _different(problem: Problem) -> Iterator[tuple[int, Problem]]:
@@ -131,7 +143,7 @@ def _different(problem: Problem) -> Iterator[tuple[int, Problem]]:
 
 def workspace(problem: Problem, platform: str) -> int:
     """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
+    return cost.widened(problem) + int(cost.operands(problem)) * itemsize(problem.wide_dtype)
 
 
 PHASE = Algorithm(
@@ -139,7 +151,7 @@ PHASE = Algorithm(
     exact=True,
     error=2.0,
     supports=supports,
-    cost=cost,
+    cost=seconds,
     workspace=workspace,
     run=run,
     local=always_local,

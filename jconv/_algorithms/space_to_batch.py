@@ -11,10 +11,11 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, in_chunks, part_of, widen
-from jconv._algorithms._record import Algorithm, Planner, static
-from jconv._algorithms._window import resize
+from jconv._algorithms import cost
+from jconv._algorithms.batches import chunk, in_chunks
+from jconv._algorithms.legs import part_of, widen
+from jconv._algorithms.record import Algorithm, Planner, static
+from jconv._algorithms.windows import resize
 from jconv._core.geometry import Axis
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, itemsize
 
@@ -105,12 +106,12 @@ def supports(problem: Problem, platform: str) -> str | None:
     return None
 
 
-def cost(problem: Problem, planner: Planner) -> float:
+def seconds(problem: Problem, planner: Planner) -> float:
     part = dense(problem)
     pictures = [math.prod(part.shape(slot)) for slot in _pictured(problem)]
     calls = problem.n / images(problem)
     multiply = calls * planner.cost(dense(problem.replace(n=images(problem))))
-    return multiply + _cost.moved(problem, 4 * sum(pictures)) + _cost.kernels(6, calls)
+    return multiply + cost.moved(problem, 4 * sum(pictures)) + cost.kernels(6, calls)
 
 
 def _pictured(problem: Problem) -> list[Slot]:
@@ -119,7 +120,7 @@ def _pictured(problem: Problem) -> list[Slot]:
 
 def workspace(problem: Problem, platform: str) -> int:
     """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
+    return cost.widened(problem) + int(cost.operands(problem)) * itemsize(problem.wide_dtype)
 
 
 def local(problem: Problem) -> str | None:
@@ -133,7 +134,7 @@ SPACE_TO_BATCH = Algorithm(
     exact=True,
     error=2.0,
     supports=supports,
-    cost=cost,
+    cost=seconds,
     workspace=workspace,
     run=run,
     local=local,

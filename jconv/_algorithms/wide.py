@@ -16,18 +16,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._algorithms import _cost
-from jconv._algorithms._arrange import (
-    channels,
-    chunk,
-    in_chunks,
-    part_of,
-    rows_read,
-    widen,
-    window_axes,
-)
-from jconv._algorithms._record import Algorithm, Planner, static_on_cpu
-from jconv._algorithms._window import resize
+from jconv._algorithms import cost
+from jconv._algorithms.batches import chunk, in_chunks
+from jconv._algorithms.legs import channels, part_of, rows_read, widen, window_axes
+from jconv._algorithms.record import Algorithm, Planner, static_on_cpu
+from jconv._algorithms.windows import resize
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
 from jconv._core.xla_cpu import kept_apart
@@ -56,7 +49,7 @@ def pictures(problem: Problem) -> int:
 
     def seconds(count: int) -> float:
         wide = _side_by_side(axes, count)
-        return _cost.idle(wide, *channels(problem)) * wide[-1].o / count
+        return cost.conv_idle_factor(wide, *channels(problem)) * wide[-1].o / count
 
     most = min(problem.n, MOST_PICTURES)
     counts = [n for n in range(2, most + 1) if problem.n % n == 0] or [problem.n]
@@ -144,15 +137,15 @@ def supports(problem: Problem, platform: str) -> str | None:
     return "is for several pictures" if problem.n == 1 else None
 
 
-def cost(problem: Problem, planner: Planner) -> float:
+def seconds(problem: Problem, planner: Planner) -> float:
     calls = -(-problem.n // images(problem))
-    moved = _cost.moved(problem, 2 * _elements(problem))
-    return planner.cost(whole(problem)) + moved + _cost.kernels(3, calls)
+    moved = cost.moved(problem, 2 * _elements(problem))
+    return planner.cost(whole(problem)) + moved + cost.kernels(3, calls)
 
 
 def workspace(problem: Problem, platform: str) -> int:
     held = _elements(problem) * images(problem) // problem.n * itemsize(problem.wide_dtype)
-    return _cost.widened(problem) + held
+    return cost.widened(problem) + held
 
 
 WIDE = Algorithm(
@@ -160,7 +153,7 @@ WIDE = Algorithm(
     exact=True,
     error=2.0,
     supports=supports,
-    cost=cost,
+    cost=seconds,
     margin=lambda problem: 1.15,  # one convolution, as direct is
     workspace=workspace,
     run=run,

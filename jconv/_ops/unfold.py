@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jconv._algorithms._window import resize
+from jconv._algorithms.windows import resize
 from jconv._check import settings
 from jconv._check.arrays import make_call
 from jconv._check.call import Call

@@ -9,8 +9,10 @@ from collections.abc import Container
 import jax
 from jax import lax
 
-from jconv._algorithms import BY_NAME, REGISTRY, Algorithm, _cost
-from jconv._algorithms._arrange import groups_to_vmapped, one_by_one, vmapped_to_groups
+from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
+from jconv._algorithms.batches import one_by_one
+from jconv._algorithms.cost import moved, operands
+from jconv._algorithms.legs import groups_to_vmapped, vmapped_to_groups
 from jconv._core.problem import ONE_WINDOW, Problem
 
 AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
@@ -116,8 +118,9 @@ def without_vmap(problem: Problem, platform: str) -> Problem:
     (turns,) = problem.vmapped
     groups = turn.replace(groups=turns * turn.groups)
     choice = choose(groups, platform)
-    moved = 4 * _cost.moved(groups, _cost.operands(groups))  # turns moved beside channels, and back
-    seconds = handicapped(choice.algorithm, groups, choice.cost) + moved
+    # Turns are moved beside the channels, and back.
+    moving = 4 * moved(groups, operands(groups))
+    seconds = handicapped(choice.algorithm, groups, choice.cost) + moving
     loop = turns * choose(turn, platform).cost
     return groups if choice.algorithm.name != "direct" and seconds < loop else turn
 

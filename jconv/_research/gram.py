@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._algorithms._arrange import precision
-from jconv._algorithms._window import resize
+from jconv._algorithms.legs import precision
+from jconv._algorithms.windows import resize
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem
 

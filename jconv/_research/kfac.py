@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jconv._algorithms import _cost as cost
-from jconv._algorithms._arrange import precision as precision_of
+from jconv._algorithms import cost
+from jconv._algorithms.legs import precision as precision_of
 from jconv._core import jax_hooks
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
@@ -143,7 +143,7 @@ def _no_core(problem: Problem) -> str | None:
 def _laying(problem: Problem, places: int) -> float:
     taps = product([axis.k for axis in problem.axes])
     columns = taps * problem.c
-    seconds = problem.groups * cost.turned(problem, columns, places, columns)
+    seconds = problem.groups * cost.transposed_dot(problem, columns, places, columns)
     return seconds + 2 * cost.moved(problem, places * columns * problem.groups)
 
 

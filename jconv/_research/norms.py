@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jconv._algorithms import _cost as cost
+from jconv._algorithms import cost
 from jconv._core import jax_hooks
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
@@ -119,8 +119,8 @@ def _gram(problem: Problem, examples: int) -> Way:
     width = itemsize(problem.wide_dtype)
     limit = CHUNK_BYTES if problem.workspace is None else min(problem.workspace, CHUNK_BYTES)
     chunk = max(1, min(examples, limit // (numbers * width)))
-    seconds = cost.batch(problem, groups * kinds, pixels, c, pixels)
-    seconds += cost.batch(problem, groups, places, f, places)
+    seconds = cost.batch_dot(problem, groups * kinds, pixels, c, pixels)
+    seconds += cost.batch_dot(problem, groups, places, f, places)
     seconds *= GRAM_PRODUCTS
     seconds += groups * (terms + places**2) / DIAGONAL_TERMS
     seconds = examples * seconds + math.ceil(examples / chunk) * TURN

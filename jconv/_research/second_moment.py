@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jconv._algorithms._arrange import precision
-from jconv._algorithms._window import resize
+from jconv._algorithms.legs import precision
+from jconv._algorithms.windows import resize
 from jconv._core.geometry import Axis, product
 from jconv._core.problem import Problem, itemsize
 from jconv._ops.primitives import run_leg

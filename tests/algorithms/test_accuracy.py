@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import jconv
-from jconv._algorithms import BY_NAME, REGISTRY, winograd
+from jconv._algorithms import BY_NAME, REGISTRY
+from jconv._algorithms.winograd import tile_size
 from jconv._core.problem import LEGS, OPERANDS, Problem
 from jconv._planner.choose import LARGEST_ERROR, Planner
 
@@ -81,9 +82,9 @@ def test_errors_of_both_tiles(monkeypatch, shape, outputs):
         problem = problem_of(shape, leg)
         if BY_NAME["winograd"].supports(problem, "cpu") is not None:
             continue
-        if outputs not in winograd.tile_sizes(problem):
+        if outputs not in tile_size.tile_sizes(problem):
             continue
-        monkeypatch.setattr(winograd, "choose_outputs", lambda problem: outputs)
+        monkeypatch.setattr(tile_size, "choose_outputs", lambda problem: outputs)
         found = errors(problem, ["direct", "winograd"])
         assert found["winograd"] <= BY_NAME["winograd"].error * found["direct"], (leg, found)
 

@@ -16,16 +16,16 @@ import jconv
 from jconv._algorithms import (
     BY_NAME,
     REGISTRY,
-    _arrange,
+    batches,
     fft,
     gemm,
     phase,
     space_to_batch,
-    taps,
     wide,
-    winograd,
 )
-from jconv._algorithms._scatter import scatter
+from jconv._algorithms.col2im import col2im
+from jconv._algorithms.taps import filter_grads, window_sums
+from jconv._algorithms.winograd import tile_size
 from jconv._core.geometry import Axis
 from jconv._core.problem import LEGS, OPERANDS, Problem
 from jconv._planner.choose import Planner, choose
@@ -147,7 +147,7 @@ def test_the_search_for_slow_forms_can_find_one():
 
 
 CHUNKED = {"gemm": gemm, "space_to_batch": space_to_batch, "phase": phase}
-CHUNKED |= {"wide": wide, "winograd": winograd, "fft": fft}
+CHUNKED |= {"wide": wide, "winograd": tile_size, "fft": fft}
 
 
 @pytest.mark.parametrize("limit", [1 << 40, 0], ids=["joined", "in place"])
@@ -159,7 +159,7 @@ def test_chunks_of_the_batch_change_nothing(monkeypatch, name, limit):
     cases = cases[:: max(len(cases) // 4, 1)]
     whole = [run(name, problem, *draw(problem)) for problem in cases]
     monkeypatch.setattr(CHUNKED[name], "chunk", lambda n, image, limit=0: min(n, size))
-    monkeypatch.setattr(_arrange, "TEMPORARIES", limit)
+    monkeypatch.setattr(batches, "TEMPORARIES", limit)
     in_chunks = 0
     for problem, expected in zip(cases, whole, strict=True):
         operands = draw(problem)
@@ -186,8 +186,8 @@ def test_a_few_images_and_rows_of_every_case_change_nothing(monkeypatch, n, size
 
 
 def check_parts(monkeypatch, n, size, rows, which):
-    monkeypatch.setattr(taps, "images", lambda problem: min(size, problem.n))
-    monkeypatch.setattr(taps, "rows_at_once", lambda problem: min(rows, problem.axes[0].o))
+    monkeypatch.setattr(filter_grads, "images", lambda problem: min(size, problem.n))
+    monkeypatch.setattr(filter_grads, "rows_at_once", lambda problem: min(rows, problem.axes[0].o))
     cases = [problem for problem in supported("taps") if problem.leg == "filter_grad"][which]
     for problem in cases:
         check("taps", problem.replace(n=n))
@@ -209,7 +209,7 @@ def test_a_sum_of_few_taps_takes_no_temporaries(leg, stride):
 @pytest.mark.parametrize(("x", "rows"), [((9, 400, 6), 400), ((2, 90, 60, 12), 40)])
 def test_windows_in_a_loop_are_not_copied(monkeypatch, x, rows):
     """However many taps read a row, temporaries hold what a loop stores and little more."""
-    monkeypatch.setattr(taps, "rows_at_once", lambda problem: rows)
+    monkeypatch.setattr(filter_grads, "rows_at_once", lambda problem: rows)
     taps_of_axis = 9
     w = (*[taps_of_axis] * (len(x) - 2), 1, x[-1])
     plan = jconv.plan(x, w, padding="SAME", groups=x[-1], platform="cpu")
@@ -241,7 +241,7 @@ def test_products_are_put_where_they_belong(seed):
             if all(0 <= i < a.i for i, a in zip(at, axes, strict=True)):
                 expected[(slice(None), *at)] += rows[(slice(None), *o, *k)]
     matrix = rows.reshape(2 * int(np.prod(outputs)), -1)
-    got = jax.jit(lambda rows: scatter(rows, axes))(matrix)
+    got = jax.jit(lambda rows: col2im(rows, axes))(matrix)
     np.testing.assert_array_equal(got, expected)
 
 
@@ -256,7 +256,7 @@ def test_pixels_turned_over_change_nothing(monkeypatch, n):
         check("gemm", problem)
 
 
-@pytest.mark.parametrize("multiplier", [2, taps.FILTERS + 1])
+@pytest.mark.parametrize("multiplier", [2, window_sums.FILTERS + 1])
 def test_a_depthwise_multiplier(multiplier):
     plan = jconv.plan((2, 7, 6, 3), (3, 2, 1, 3 * multiplier), groups=3, platform="cpu")
     check("taps", plan.problem.replace(leg="input_grad"))
@@ -264,9 +264,9 @@ def test_a_depthwise_multiplier(multiplier):
 
 def test_edges_by_themselves_change_nothing(monkeypatch):
     """Windows inside of x first, then those along its edges, on every depthwise case."""
-    monkeypatch.setattr(taps, "LARGE", 0)
-    monkeypatch.setattr(taps, "MOSTLY", 0)
-    monkeypatch.setattr(taps, "few", lambda axes: False)
+    monkeypatch.setattr(window_sums, "LARGE", 0)
+    monkeypatch.setattr(window_sums, "MOSTLY", 0)
+    monkeypatch.setattr(window_sums, "few_terms", lambda axes: False)
     in_parts = 0
     for problem in supported("taps"):
         if problem.leg != "filter_grad":
@@ -318,7 +318,7 @@ def test_the_stated_workspace_covers_sums_that_no_loop_halves():
 @pytest.mark.parametrize("x", [(8, 14, 14, 64), (16, 56, 56, 64), (2, 7, 7, 512)])
 def test_the_stated_workspace_of_tiles_is_what_xla_sets_aside(leg, x, m, monkeypatch):
     """Within a fifth: XLA's schedule decides how many lines are held at once."""
-    monkeypatch.setattr(winograd, "choose_outputs", lambda problem: m)
+    monkeypatch.setattr(tile_size, "choose_outputs", lambda problem: m)
     problem = jconv.plan(x, (3, 3, x[-1], x[-1]), platform="cpu").problem.replace(leg=leg)
     shapes = [jax.ShapeDtypeStruct(problem.shape(s), "float32") for s in OPERANDS[leg]]
     needed = program("winograd", problem).lower(*shapes).compile().memory_analysis()

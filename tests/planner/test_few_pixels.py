@@ -7,7 +7,7 @@ import pytest
 
 import jconv
 from jconv._algorithms import BY_NAME
-from jconv._algorithms._cost import operands_swapped
+from jconv._algorithms.cost import operands_swapped
 from jconv._core.geometry import Axis
 from jconv._core.problem import OPERANDS, Problem
 from jconv._planner.choose import Planner, choose

@@ -14,7 +14,7 @@ import pytest
 
 import jconv
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
-from jconv._algorithms._record import always_local
+from jconv._algorithms.record import always_local
 from jconv._core.problem import LEGS, ONE_WINDOW, OPERANDS, Leg, Problem
 from jconv._planner.choose import Planner, choose
 from jconv.testing import CASES

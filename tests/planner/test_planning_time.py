@@ -12,8 +12,8 @@ import pytest
 import jconv
 import jconv._planner.choose as choosing
 from jconv._algorithms import REGISTRY
-from jconv._algorithms._tiles import count_products, tile
 from jconv._algorithms.fft import smooth
+from jconv._algorithms.winograd.tiles import count_products, tile
 from jconv._core.geometry import Axis, out_size
 from jconv._core.problem import LEGS, Problem
 from jconv._planner.choose import Planner, choose

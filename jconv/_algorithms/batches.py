@@ -1,9 +1,4 @@
-"""How every CPU formulation sees a leg: as windows over x, or as a sum over them.
-
-`conv` and `input_grad` are both the forward convolution of some x and w on some axes (the
-latter of g and the flipped filter, the roles of stride and input dilation exchanged);
-`filter_grad` sums over the windows instead.
-"""
+"""A leg over parts of its batch, so that temporaries stay in cache."""
 
 from __future__ import annotations
 
@@ -16,77 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._core.geometry import Axis, Shape
-from jconv._core.problem import Problem, itemsize
 from jconv._core.xla_cpu import kept_apart
-
-
-def window_axes(problem: Problem) -> tuple[Axis, ...]:
-    """The axes of the forward convolution that a leg is (of conv itself, for a filter grad)."""
-    return problem.window_axes
-
-
-def rows_read(axis: Axis) -> int:
-    """Rows from the first that a window reads to the last."""
-    return axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1
-
-
-def channels(problem: Problem) -> tuple[int, int]:
-    """Channels of a group that the windows read, and that they make."""
-    c, f = problem.c, problem.f
-    return (f, c) if problem.leg == "input_grad" else (c, f)
-
-
-def widen(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    dtype = problem.wide_dtype
-    return a.astype(dtype), b.astype(dtype)
-
-
-def part_of(problem: Problem, **changes: Any) -> Problem:
-    """A simpler problem that is a part of this one, on widened operands."""
-    wide = problem.wide_dtype
-    if not may_transform(problem) and problem.policy == "auto":
-        changes["policy"] = "exact"
-    return problem.replace(x_dtype=wide, w_dtype=wide, y_dtype=wide, **changes)
-
-
-def may_transform(problem: Problem) -> bool:
-    """Whether the rounding of transformed operands is no worse than what the dtypes bring.
-
-    float32 throughout, where the policy judges it, or a result that is rounded to half precision.
-    """
-    if problem.wide_dtype != "float32":
-        return False
-    return itemsize(problem.out_dtype) < 4 or {
-        problem.x_dtype,
-        problem.w_dtype,
-        problem.y_dtype,
-    } == {"float32"}
-
-
-def vmapped_to_groups(array: jax.Array, channel: int = -1) -> jax.Array:
-    """A leading dimension that vmap added, as the slower part of the channels.
-
-    `channel` is where these stand without it: the last dimension by default. They are ordered by
-    groups in every slot, so that one convolution of that many times the groups does what vmap
-    asks for.
-    """
-    at = channel % (array.ndim - 1)
-    array = jnp.moveaxis(array, 0, at)
-    return array.reshape(*array.shape[:at], -1, *array.shape[at + 2 :])
-
-
-def groups_to_vmapped(array: jax.Array, vmapped: Shape, channel: int = -1) -> jax.Array:
-    """The inverse of `vmapped_to_groups`."""
-    at = channel % array.ndim
-    apart = array.reshape(*array.shape[:at], *vmapped, -1, *array.shape[at + 1 :])
-    return jnp.moveaxis(apart, at, 0)
-
-
-def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
-    first, second = problem.precision
-    return lax.Precision[first], lax.Precision[second]
-
 
 TEMPORARIES = 1 << 24  # bytes that a chunk of the batch may take
 CALLS = 16  # chunks, at most: each is a computation to schedule
@@ -162,14 +87,3 @@ def spans(total: int, most: int) -> list[tuple[int, int]]:
 def waiting_chunks(n: int, size: int, result: int) -> int:
     """Bytes of a result in parts that wait to be joined, while the last chunk is at work."""
     return result * max(n - size, 0) // n if 0 < result <= TEMPORARIES else 0
-
-
-def interleave(phases: list[jax.Array], dim: int) -> jax.Array:
-    """Rows of the phases in turn, along one dimension.
-
-    Joined along the flattened last dimension, where a join copies whole runs of memory.
-    """
-    shape = phases[0].shape
-    flat = [p.reshape(*shape[: dim + 1], -1) for p in lax.optimization_barrier(phases)]
-    joined = lax.concatenate(flat, dim + 1)
-    return joined.reshape(*shape[:dim], len(phases) * shape[dim], *shape[dim + 1 :])

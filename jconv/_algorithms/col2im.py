@@ -16,8 +16,8 @@ import jax
 import numpy as np
 from jax import lax
 
-from jconv._algorithms._arrange import spans
-from jconv._algorithms._rows import TERMS, only, places
+from jconv._algorithms.batches import spans
+from jconv._algorithms.windows import TERMS, only, places
 from jconv._core.geometry import Axis
 from jconv._core.xla_cpu import kept_apart
 
@@ -57,7 +57,7 @@ class Meeting:
         return np.outer((outputs >= 0) & (outputs < self.axis.o), has)
 
 
-def scatter(rows: jax.Array, axes: Axes) -> jax.Array:
+def col2im(rows: jax.Array, axes: Axes) -> jax.Array:
     """A matrix with a row (k..., C) for each of (N, o...), added up to x (N, i..., C).
 
     The transpose of gather. Calls copy nothing of a matrix to another layout.

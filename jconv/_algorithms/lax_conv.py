@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jconv._algorithms.windows import resize
 from jconv._core.geometry import Axis, Size, is_static, max_size, span
 from jconv._core.xla_cpu import UNPADDED_IS_SLOW
 
 ROWS = 16  # of outputs, beside which one more costs little
 
 
-def window_sum(
+def lax_conv(
     x: jax.Array, w: jax.Array, axes: tuple[Axis, ...], groups: int, **options: Any
 ) -> jax.Array:
     """x (N, i..., G*C) and w (k..., C, G*F) to (N, o..., G*F)."""
@@ -166,13 +167,3 @@ def _symbolic(
 
 def _at_least_zero(size: Size) -> Size:
     return max_size(size, 0)
-
-
-def resize(x: jax.Array, dim: int, low: Size, size: Size, *, interior: int = 0) -> jax.Array:
-    """Rows -low ... size-low of x (dilated first): zeros where there are none."""
-    rows = x.shape[dim] if interior == 0 else max_size((interior + 1) * (x.shape[dim] - 1) + 1, 0)
-    if is_static(low) and low == 0 and interior == 0 and is_static(rows, size) and rows == size:
-        return x
-    amounts: list[tuple[Any, Any, int]] = [(0, 0, 0)] * x.ndim
-    amounts[dim] = (low, size - rows - low, interior)
-    return lax.pad(x, jnp.zeros((), x.dtype), amounts)

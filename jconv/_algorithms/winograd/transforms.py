@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jconv._algorithms._tiles import Matrix, Tile
+from jconv._algorithms.winograd.points import Matrix
+from jconv._algorithms.winograd.tiles import Tile
 
 Arrays = list[jax.Array]
 

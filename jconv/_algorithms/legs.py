@@ -1,0 +1,84 @@
+"""What every algorithm asks of a leg: as windows over x, its channels, dtypes and precision.
+
+`conv` and `input_grad` are both the forward convolution of some x and w on some axes (the
+latter of g and the flipped filter, the roles of stride and input dilation exchanged);
+`filter_grad` sums over the windows instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jconv._core.geometry import Axis, Shape
+from jconv._core.problem import Problem, itemsize
+
+
+def window_axes(problem: Problem) -> tuple[Axis, ...]:
+    """The axes of the forward convolution that a leg is (of conv itself, for a filter grad)."""
+    return problem.window_axes
+
+
+def rows_read(axis: Axis) -> int:
+    """Rows from the first that a window reads to the last."""
+    return axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1
+
+
+def channels(problem: Problem) -> tuple[int, int]:
+    """Channels of a group that the windows read, and that they make."""
+    c, f = problem.c, problem.f
+    return (f, c) if problem.leg == "input_grad" else (c, f)
+
+
+def widen(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    dtype = problem.wide_dtype
+    return a.astype(dtype), b.astype(dtype)
+
+
+def part_of(problem: Problem, **changes: Any) -> Problem:
+    """A simpler problem that is a part of this one, on widened operands."""
+    wide = problem.wide_dtype
+    if not may_transform(problem) and problem.policy == "auto":
+        changes["policy"] = "exact"
+    return problem.replace(x_dtype=wide, w_dtype=wide, y_dtype=wide, **changes)
+
+
+def may_transform(problem: Problem) -> bool:
+    """Whether the rounding of transformed operands is no worse than what the dtypes bring.
+
+    float32 throughout, where the policy judges it, or a result that is rounded to half precision.
+    """
+    if problem.wide_dtype != "float32":
+        return False
+    return itemsize(problem.out_dtype) < 4 or {
+        problem.x_dtype,
+        problem.w_dtype,
+        problem.y_dtype,
+    } == {"float32"}
+
+
+def vmapped_to_groups(array: jax.Array, channel: int = -1) -> jax.Array:
+    """A leading dimension that vmap added, as the slower part of the channels.
+
+    `channel` is where these stand without it: the last dimension by default. They are ordered by
+    groups in every slot, so that one convolution of that many times the groups does what vmap
+    asks for.
+    """
+    at = channel % (array.ndim - 1)
+    array = jnp.moveaxis(array, 0, at)
+    return array.reshape(*array.shape[:at], -1, *array.shape[at + 2 :])
+
+
+def groups_to_vmapped(array: jax.Array, vmapped: Shape, channel: int = -1) -> jax.Array:
+    """The inverse of `vmapped_to_groups`."""
+    at = channel % array.ndim
+    apart = array.reshape(*array.shape[:at], *vmapped, -1, *array.shape[at + 1 :])
+    return jnp.moveaxis(apart, at, 0)
+
+
+def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
+    first, second = problem.precision
+    return lax.Precision[first], lax.Precision[second]

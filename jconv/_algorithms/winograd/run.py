@@ -1,0 +1,154 @@
+"""The legs by tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jconv._algorithms.batches import in_chunks
+from jconv._algorithms.legs import channels, precision, widen, window_axes
+from jconv._algorithms.record import Planner
+from jconv._algorithms.windows import resize
+from jconv._algorithms.winograd import tile_size
+from jconv._algorithms.winograd.tile_size import (
+    geometry,
+    images,
+    tiles_of,
+    together,
+)
+from jconv._algorithms.winograd.transforms import (
+    multiply,
+    of_all,
+    transform_back,
+    transform_lead,
+    transform_line,
+)
+from jconv._core.problem import Problem
+from jconv._core.xla_cpu import kept_apart
+
+
+def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
+    axes = window_axes(problem)
+    tiles = tiles_of(axes, m)
+    counts, lows, rows = geometry(axes, tiles)
+    *lead, last = tiles
+    rank, made = problem.rank, [t.outputs for t in tiles]
+    columns = channels(problem)[1]
+    flip = problem.leg == "input_grad"
+    options = {"precision": precision(problem), "preferred_element_type": x.dtype}
+    # The filter stays as it lies: a transposed copy would cost more.
+    sides = (((2,), (2 if flip else 1,)), ((0,), (0,)))
+    taps = w.reshape(-1, *w.shape[-2:])
+    factors = [of_all([*([row] for row in each), last.w]) for each in product(*(t.w for t in lead))]
+    factors = [jnp.asarray(factor[:, ::-1] if flip else factor) for factor in factors]
+
+    def of_x(x: jax.Array) -> jax.Array:
+        return transform_line(x, last.x, last.step, counts[-1])
+
+    def outputs(v: jax.Array, factor: jax.Array, taps: jax.Array) -> jax.Array:
+        products = lax.dot_general(v, multiply(factor, taps), sides, **options)
+        return multiply(of_all([last.y]).T, products)
+
+    line = _line(problem, m, outputs, of_x)
+
+    def run(x: jax.Array) -> jax.Array:
+        n = x.shape[0]
+        lines = transform_lead(_padded(x, lows, rows), tiles, counts, "x")
+        lines = [line(flat(v), factor, taps) for v, factor in zip(lines, factors, strict=True)]
+        y = transform_back(
+            [_outputs_last(line.reshape(last.outputs, n, *counts, -1)) for line in lines],
+            [t.y for t in lead],
+            [n, *(size for pair in zip(counts, made, strict=True) for size in pair), columns],
+            [0, *range(1, 2 * rank, 2), 2 * rank, 2 * rank + 1],
+        )
+        y = y.reshape(n, *(c * m for c, m in zip(counts, made, strict=True)), columns)
+        return lax.slice(y, [0] * y.ndim, [n, *(axis.o for axis in axes), columns])
+
+    return in_chunks(run, (x,), images(problem, m))
+
+
+def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Array:
+    axes = problem.axes
+    tiles = tiles_of(axes, m)
+    counts, lows, rows = geometry(axes, tiles)
+    *lead, last = tiles
+    options = {"precision": precision(problem), "preferred_element_type": x.dtype}
+
+    def of_x(x: jax.Array) -> jax.Array:
+        return transform_line(x, last.x, last.step, counts[-1])
+
+    def of_g(g: jax.Array) -> jax.Array:
+        return transform_line(g, last.y, last.outputs, counts[-1])
+
+    def taps(v: jax.Array, h: jax.Array) -> jax.Array:
+        products = lax.dot_general(v, h, (((1,), (1,)), ((0,), (0,))), **options)
+        return multiply(of_all([last.w]).T, products)
+
+    line = _line(problem, m, taps, of_x, of_g)
+
+    def run(x: jax.Array, g: jax.Array) -> jax.Array:
+        made = [count * t.outputs for count, t in zip(counts, tiles, strict=True)]
+        xs = transform_lead(_padded(x, lows, rows), tiles, counts, "x")
+        gs = transform_lead(_padded(g, [0] * len(made), made), tiles, counts, "y")
+        lines = [line(flat(x), flat(g)) for x, g in zip(xs, gs, strict=True)]
+        # (k..., c, f), the last axis of each line there already
+        return transform_back(
+            lines, [t.w for t in lead], problem.out_shape, range(len(lead), problem.rank + 2)
+        )
+
+    return in_chunks(run, (x, g), images(problem, m), total=True)
+
+
+def _padded(x: jax.Array, lows: Sequence[int], rows: Sequence[int]) -> jax.Array:
+    for dim, (low, size) in enumerate(zip(lows, rows, strict=True), start=1):
+        x = resize(x, dim, low, size)
+    return lax.optimization_barrier(x)
+
+
+def _outputs_last(line: jax.Array) -> jax.Array:
+    """(outputs of a tile, N, tiles..., F) as (N, tiles..., outputs, F)."""
+    return lax.transpose(line, [*range(1, line.ndim - 1), 0, line.ndim - 1])
+
+
+def flat(line: jax.Array) -> jax.Array:
+    """Batch and tiles of the other axes as one dimension."""
+    return line.reshape(-1, *line.shape[-2:])
+
+
+def _line(
+    problem: Problem,
+    m: int,
+    multiplied: Callable[..., jax.Array],
+    *stages: Callable[[jax.Array], jax.Array],
+) -> Callable[..., jax.Array]:
+    """What becomes of a line: operands transformed by their stages, then multiplied.
+
+    Products are left outside of the computations kept apart, where those of several lines can
+    run side by side; unless their operands are large, which had better be used while in cache.
+    """
+
+    def line(*operands: jax.Array) -> jax.Array:
+        made = [stage(a) for stage, a in zip(stages, operands, strict=False)]
+        return multiplied(*made, *operands[len(stages) :])
+
+    if problem.rank == 1:
+        return line
+    if together(problem, m):
+        return _apart(line)
+    stages = tuple(map(_apart, stages))
+    return line
+
+
+def _apart(stage: Callable[..., Any]) -> Callable[..., Any]:
+    return kept_apart(jax.jit(stage))
+
+
+def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
+    a, b = widen(problem, a, b)
+    m = tile_size.choose_outputs(problem)
+    return (_filter_grad if problem.leg == "filter_grad" else _windows)(problem, a, b, m)
