@@ -54,6 +54,9 @@ class Constants:
     dilated: float = 1.97e11  # the same with input dilation
     dilated_holes: float = 32.8
     scalar: float = 8.14e8  # the same with groups, for each channel that a group makes
+    bytes: float = 2.5e10  # operations of int8 into int32
+    bytes_grouped: float = 1.5e8  # the same with groups, for each channel that a group makes
+    integers: float = 5e9  # operations of a matrix product of integers: XLA has a loop nest
     loops: float = 1.47e9  # operations where XLA has only a loop nest: other dtypes or ranks
     swapped: float = 3e9  # operations inside of x where XLA swaps a convolution's operands
     swapped_filter: float = 1e6  # bytes of a filter with which it takes twice as long
@@ -154,6 +157,8 @@ def batch_turned(
 
 def _multiplied(problem: Problem, rows: float, inner: float, columns: float) -> float:
     c = CONSTANTS
+    if "int" in problem.wide_dtype:
+        return 2 * rows * inner * columns / c.integers
     rate = c.dot * _share(rows, c.dot_rows) * _share(inner, c.dot_inner)
     return 2 * rows * inner * columns / (rate * _share(columns, c.dot_columns) * _width(problem))
 
@@ -185,6 +190,8 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     holes = product([axis.b for axis in axes])
     windows = product([axis.o * axis.k for axis in axes])  # pads and holes included
     operations = 2 * problem.n * problem.groups * problem.c * problem.f * windows
+    if problem.sums_bytes:
+        return c.product + operations / holes / _bytes_rate(problem, columns)
     if problem.wide_dtype != "float32" or len(axes) > 3:
         return operations / holes / c.loops
     if operands_swapped(axes) and problem.groups == 1:
@@ -214,6 +221,13 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     if holes == 1:
         seconds *= idle(axes, inner, columns)
     return c.product + seconds
+
+
+def _bytes_rate(problem: Problem, columns: float) -> float:
+    """Operations a second of XLA's convolution of int8 into int32."""
+    c = CONSTANTS
+    rate = c.bytes if problem.rank == 2 else c.integers  # its fast library takes two axes
+    return min(rate, c.bytes_grouped * columns) if problem.groups > 1 else rate
 
 
 def operands_swapped(axes: Sequence[Axis]) -> bool:

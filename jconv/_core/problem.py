@@ -146,6 +146,12 @@ class Problem:
         return compute_dtype(*(self.dtype(slot) for slot in OPERANDS[self.leg]), self.out_dtype)
 
     @property
+    def sums_bytes(self) -> bool:
+        """Whether int8 operands give int32 sums: exact without being widened first."""
+        given = {self.dtype(slot) for slot in OPERANDS[self.leg]}
+        return given == {"int8"} and self.out_dtype == "int32"
+
+    @property
     def rank(self) -> int:
         return len(self.axes)
 
