@@ -18,6 +18,9 @@ from jconv._core.problem import Problem
 LIMIT = 1.0  # seconds: "auto" leaves out an algorithm that is predicted to compile for longer
 
 
+TERMS_OF_A_CALL = 0.25  # calls that a term takes as long as, in a kernel that is called again
+
+
 @dataclasses.dataclass(frozen=True)
 class Seconds:
     """What each thing takes on the processor.
@@ -51,8 +54,9 @@ class Work:
         )
 
     def again(self, times: float) -> Work:
-        """This work, and `times` more calls of what it has compiled."""
-        return dataclasses.replace(self, calls=self.calls + times * self.kernels)
+        """This work, and `times` more calls of what it has compiled, which XLA copies for each."""
+        each = self.kernels + self.calls + TERMS_OF_A_CALL * self.terms
+        return dataclasses.replace(self, calls=self.calls + times * each)
 
     @property
     def seconds(self) -> float:
@@ -71,10 +75,11 @@ def compile_seconds(name: str, problem: Problem, chosen: Chosen) -> float:
         problem: the leg; 0 seconds more than a program's own where it has symbolic sizes.
         chosen: what runs a part that an algorithm hands back to the planner.
     """
-    return _work(name, problem, chosen).seconds
+    return work(name, problem, chosen).seconds
 
 
-def _work(name: str, problem: Problem, chosen: Chosen) -> Work:
+def work(name: str, problem: Problem, chosen: Chosen) -> Work:
+    """What one algorithm of a leg leaves to the compiler; nothing is known of symbolic sizes."""
     if not problem.static or problem.empty or problem.vmapped:
         return Work()
     return WORK[name](problem, chosen)
@@ -147,7 +152,7 @@ def _fft(problem: Problem, chosen: Chosen) -> Work:
 
 
 def _part(problem: Problem, chosen: Chosen) -> Work:
-    return _work(chosen(problem), problem, chosen)
+    return work(chosen(problem), problem, chosen)
 
 
 WORK: dict[str, Callable[[Problem, Chosen], Work]] = {
