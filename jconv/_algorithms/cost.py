@@ -58,6 +58,8 @@ def batch_transposed_dot(
 
 def _multiplied(problem: Problem, rows: float, inner: float, columns: float) -> float:
     c = CONSTANTS
+    if "int" in problem.wide_dtype:
+        return 2 * rows * inner * columns / c.integer_dot_rate
     rate = c.dot_rate * _share(rows, c.dot_half_rows) * _share(inner, c.dot_half_inner)
     rate *= _share(columns, c.dot_half_columns)
     return 2 * rows * inner * columns / (rate * _width(problem))
@@ -72,6 +74,8 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     holes = product([axis.b for axis in axes])
     windows = product([axis.o * axis.k for axis in axes])  # padding and holes included
     operations = 2 * problem.n * problem.groups * problem.c * problem.f * windows
+    if problem.sums_bytes:
+        return c.dot_start + operations / holes / _int8_rate(problem, columns)
     if problem.wide_dtype != "float32" or len(axes) > 3:
         return operations / holes / c.conv_loops_rate
     if operands_swapped(axes) and problem.groups == 1:
@@ -97,6 +101,13 @@ def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: f
     if holes == 1:
         seconds *= conv_idle_factor(axes, inner, columns)
     return c.dot_start + seconds
+
+
+def _int8_rate(problem: Problem, columns: float) -> float:
+    """Operations a second of XLA's convolution of int8 into int32."""
+    c = CONSTANTS
+    rate = c.conv_int8_rate if problem.rank == 2 else c.integer_dot_rate
+    return min(rate, c.conv_int8_groups_rate * columns) if problem.groups > 1 else rate
 
 
 def operands_swapped(axes: Sequence[Axis]) -> bool:

@@ -29,7 +29,8 @@ def _run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.
         return _lax_form(problem, a, b)
     dtype = compute_dtype(str(a.dtype), str(b.dtype), problem.out_dtype)
     options = {"precision": _precision(problem), "preferred_element_type": dtype}
-    a, b = a.astype(dtype), b.astype(dtype)
+    if not problem.sums_bytes:  # for which XLA has a fast convolution as they are
+        a, b = a.astype(dtype), b.astype(dtype)
     run = _LEGS[problem.leg]
     if not problem.vmapped:
         return run(problem, a, b, options)

@@ -36,7 +36,7 @@ def blocks_of(problem: Problem) -> int:
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
-    a, b = widen(problem, a, b)
+    a, b = (a, b) if problem.sums_bytes else widen(problem, a, b)
     count = blocks_of(problem)
     block = block_problem(problem)
     operands = [
@@ -54,7 +54,8 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
 def block_problem(problem: Problem) -> Problem:
     count = blocks_of(problem)
     merged = problem.groups // count
-    block = part_of(problem, groups=1, c=problem.c * merged, f=problem.f * merged)
+    sizes = {"groups": 1, "c": problem.c * merged, "f": problem.f * merged}
+    block = problem.replace(**sizes) if problem.sums_bytes else part_of(problem, **sizes)
     many = count > UNROLLED and problem.policy in ("auto", "grouped")
     return block.replace(policy="exact") if many else block
 

@@ -76,7 +76,8 @@ def _static(
     if all(shift):  # nothing is left to swap
         shift = [False] * len(axes)
     dense = len(axes) in (2, 3) and all(axis.s == axis.b == 1 for axis in axes)
-    if UNPADDED_IS_SLOW and dense and not any(map(sum, pads)) and axes[0].o >= ROWS:
+    slow = UNPADDED_IS_SLOW and jnp.issubdtype(x.dtype, jnp.inexact)
+    if slow and dense and not any(map(sum, pads)) and axes[0].o >= ROWS:
         shift[0] = True
     pads = [
         (low + s if moved else low, high)

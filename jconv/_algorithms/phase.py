@@ -122,7 +122,7 @@ def supports(problem: Problem, platform: str) -> str | None:
 def seconds(problem: Problem, planner: Planner) -> float:
     calls = problem.n / images(problem)
     total, made, classes = 0.0, 0, 0
-    for count, part in _different(problem.replace(n=images(problem))):
+    for count, part in different_parts(problem.replace(n=images(problem))):
         total += 0.0 if part.empty else count * planner.cost(part)
         made += count * math.prod(part.out_shape)
         classes += count
@@ -130,7 +130,7 @@ def seconds(problem: Problem, planner: Planner) -> float:
     return calls * total + cost.kernels(2 * classes, calls)
 
 
-def _different(problem: Problem) -> Iterator[tuple[int, Problem]]:
+def different_parts(problem: Problem) -> Iterator[tuple[int, Problem]]:
     """The problems of `parts` that differ, each with how many residues have it."""
     axes = [
         collections.Counter(part for _, part in _classes(axis, problem.leg)).items()

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 import jconv
+from jconv._algorithms import REGISTRY
 from jconv._bench import contestant_torch
 from jconv._bench.suites import Row
 from jconv._core.errors import ConvError, Remedy
@@ -68,8 +69,23 @@ def enter(name: str, threads: int) -> Enter:
     if name == "lax":
         return functools.partial(_jax_entry, _lax_operation, contextlib.nullcontext)
     rule = name.partition(":")[2]  # without one, the policy that is in force
-    policy = functools.partial(jconv.policy, rule) if rule else contextlib.nullcontext
-    return functools.partial(_jax_entry, _jconv_operation, policy)
+    if not rule:
+        return functools.partial(_jax_entry, _jconv_operation, contextlib.nullcontext)
+    policy = functools.partial(jconv.policy, rule)
+    run = functools.partial(_jax_entry, _jconv_operation, policy)
+
+    def own(row: Row, leg: str, arrays: Arrays) -> Entry | None:
+        with policy():
+            taken = {each.algorithm for each in row.plan().legs.values()}
+        named = rule in jconv.algorithms()  # and not a rule such as "exact"
+        return None if named and rule not in taken else run(row, leg, arrays)
+
+    return own
+
+
+def alternatives() -> list[str]:
+    """jconv by each exact algorithm but direct: what a GPU or a TPU could run in its place."""
+    return [f"jconv:{a.name}" for a in REGISTRY if a.exact and a.name not in ("direct", "wide")]
 
 
 def _wrap(prepared: tuple[Callable[[], object], Callable[[], Arrays]] | None) -> Entry | None:

@@ -218,6 +218,53 @@ UNET_3D = (
     _cube(32, 64, 3, 1),
 )
 
+
+def _line(name: str, x: tuple[int, int, int], k: int, pads: tuple[int, int], **more) -> Row:
+    """A depthwise convolution on one axis."""
+    return Row(name, x, (k, 1, x[-1]), (pads,), groups=x[-1], **more)
+
+
+def _up_to_one(name: str, x: tuple[int, ...], k: int, s: int) -> Row:
+    """A transposed convolution to one channel, without padding."""
+    rank = len(x) - 2
+    return Row(name, x, (*(k,) * rank, 1, x[-1]), ((0, 0),) * rank, s, transposed=True)
+
+
+# What people reported to be slow in JAX, by the issue. Where a report leaves a size open it is a
+# size of the kind: the frames of jax 25461 (whose borders are already added) and the layers of
+# jax 8537. High padding lower than the low one is an output padding.
+REPORTED = (
+    Row(
+        "jax 31662, openxla 34273: up 64x64x32 64 -> 1 3^3/2",
+        *((1, 64, 64, 32, 64), (3, 3, 3, 1, 64), ((1, 0),) * 3, 2),
+        transposed=True,
+    ),
+    Row(
+        "jax 23713: depthwise 124 256", (1, 124, 124, 256), (3, 3, 1, 256), ((1, 1),) * 2, 1, 1, 256
+    ),
+    Row(
+        "jax 23713: depthwise 124 512", (1, 124, 124, 512), (3, 3, 1, 512), ((1, 1),) * 2, 1, 1, 512
+    ),
+    _line("jax 13800: depthwise 1024 512 5", (32, 1024, 512), 5, (2, 2), count=12),
+    _line("jax 26266: depthwise 1024 32 5", (32, 1024, 32), 5, (2, 2)),
+    _line("jax 26266: depthwise 1024 128 9", (32, 1024, 128), 9, (4, 4)),
+    _line("jax 26266: 1024 128 9, dilation 32", (32, 1024, 128), 9, (128, 128), dilation=32),
+    _up_to_one("jax 23783: up 63 512 -> 1 1024/256", (1, 63, 512), 1024, 256),
+    _up_to_one("jax 23783: up 63 128 -> 1 256/64", (1, 63, 128), 256, 64),
+    Row("jax 12868: 1024 1000 -> 1000 1", (1, 1024, 1000), (1, 1000, 1000), ((0, 0),)),
+    Row("jax 5227: 300 1 -> 1 300x300", (1, 300, 300, 1), (300, 300, 1, 1), ((149, 150),) * 2),
+    _conv("jax 23085: patches 224 3 -> 768 16x16/16", 8, 224, 3, 768, 16, 16, pad=0),
+    Row("jax 25461: 157 1 -> 1 30x30", (16, 157, 157, 1), (30, 30, 1, 1), ((0, 0),) * 2),
+    _up_to_one("keras 19061: up 7 1024 -> 1 32x32/32", (4, 7, 7, 1024), 32, 32),
+    *(
+        dataclasses.replace(row, name=f"jax 8537: {row.name}")
+        for row in (_up(1, 8, 256, 128, 4, 2, 1, rank=3), _up(1, 16, 128, 64, 4, 2, 1, rank=3))
+    ),
+    _line("long: depthwise 4096 32 4096", (2, 4096, 32), 4096, (4095, 0)),
+    _line("long: depthwise 16384 4 16384", (2, 16384, 4), 16384, (16383, 0)),
+    Row("long: depthwise 32 64 31x31", (1, 32, 32, 64), (31, 31, 1, 64), ((15, 15),) * 2, 1, 1, 64),
+)
+
 # One of each kind, small enough for a test.
 TINY = (
     _dense(2, 8, 3, 4, 3, 2),
@@ -236,5 +283,6 @@ SUITES: dict[str, tuple[Row, ...]] = {
     "unet-up": UNET_UP,
     "wavenet": WAVENET,
     "unet-3d": UNET_3D,
+    "reported": REPORTED,
     "tiny": TINY,
 }

@@ -21,6 +21,7 @@ def examine() -> dict[str, Any]:
     """Findings by title, each a line or a list of lines."""
     policy = current_policy()
     workspace = "no limit" if policy.workspace is None else f"{policy.workspace} bytes"
+    runs = "" if policy.runs is None else f", {policy.runs} runs"
     return {
         "versions": [
             f"jconv {_version('jconv')}",
@@ -29,7 +30,7 @@ def examine() -> dict[str, Any]:
         ],
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
         "host": _host(),
-        "policy": f"{policy.rule}, workspace {workspace}",
+        "policy": f"{policy.rule}, workspace {workspace}{runs}",
         "algorithms": ", ".join(algorithms()),
         "tuning table": _tuning(),
         "precision": str(jax.config.jax_default_matmul_precision or "default"),  # pyright: ignore[reportAttributeAccessIssue]

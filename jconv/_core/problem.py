@@ -98,6 +98,7 @@ class Problem:
     precision: tuple[str, str] = ("DEFAULT", "DEFAULT")
     policy: str = "auto"
     workspace: int | None = None
+    runs: int | None = None  # over which compiling is to pay; None: so many that it is free
     tuning: Tuning | None = None
     borders: Borders | None = None  # `axes` are then those of the padded x
     orders: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None = None
@@ -146,6 +147,12 @@ class Problem:
         return compute_dtype(*(self.dtype(slot) for slot in OPERANDS[self.leg]), self.out_dtype)
 
     @property
+    def sums_bytes(self) -> bool:
+        """Whether int8 operands give int32 sums: exact without being widened first."""
+        given = {self.dtype(slot) for slot in OPERANDS[self.leg]}
+        return given == {"int8"} and self.out_dtype == "int32"
+
+    @property
     def rank(self) -> int:
         return len(self.axes)
 
@@ -169,7 +176,7 @@ class Problem:
     @property
     def bare(self) -> Problem:
         """The problem itself, without what the caller lets the planner choose from."""
-        return self.unordered.replace(policy="auto", workspace=None, tuning=None)
+        return self.unordered.replace(policy="auto", workspace=None, runs=None, tuning=None)
 
     @property
     def unordered(self) -> Problem:

@@ -25,6 +25,8 @@ class Leg:
         bytes: operands read and result written, once each.
         workspace_bytes: temporaries beside them.
         rejected: the algorithms that do not run, each with the reason.
+        compile_seconds: predicted seconds to compile it alone, under a policy that says how many
+            `runs` there will be; None otherwise.
     """
 
     algorithm: str
@@ -32,6 +34,7 @@ class Leg:
     bytes: Size
     workspace_bytes: Size
     rejections: tuple[tuple[str, str], ...] = ()
+    compile_seconds: float | None = None
 
     @property
     def rejected(self) -> dict[str, str]:
@@ -44,6 +47,7 @@ class Leg:
             "bytes": plain(self.bytes),
             "workspace_bytes": plain(self.workspace_bytes),
             "rejected": self.rejected,
+            "compile_seconds": self.compile_seconds,
         }
 
 
@@ -92,6 +96,7 @@ def plan_leg(problem: Problem, platform: str) -> Leg:
         bytes=moved,
         workspace_bytes=_workspace(choice.algorithm, problem, platform),
         rejections=tuple(choice.rejected.items()),
+        compile_seconds=choice.compiling,
     )
 
 

@@ -72,7 +72,8 @@ def plan_table(plan: PlanRecord) -> str:
     for name, leg in plan.leg_records:
         for algorithm, reason in leg.rejections:
             lines += wrap(f"{name}: not {algorithm}: {reason}")
-    lines += wrap(f"policy {plan.problem.policy!r}: {plan.promise}")
+    runs = "" if plan.problem.runs is None else f", {plan.problem.runs} runs"
+    lines += wrap(f"policy {plan.problem.policy!r}{runs}: {plan.promise}")
     for note in plan.notes:
         lines += ["", *wrap(note)]
     return "\n".join(lines)
@@ -156,6 +157,10 @@ def _legs(plan: PlanRecord) -> list[str]:
         ]
         for name, leg in plan.leg_records
     ]
+    if plan.problem.runs is not None:
+        header.append("compiles in")
+        for row, (_, leg) in zip(rows, plan.leg_records, strict=True):
+            row.append("-" if leg.compile_seconds is None else f"{leg.compile_seconds:.2f} s")
     lines = table(header, rows, left=2)
     if max(map(len, lines)) <= WIDTH:
         return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 import jax
 from jax import lax
@@ -14,6 +14,7 @@ from jconv._algorithms.batches import one_by_one
 from jconv._algorithms.cost import moved, operands
 from jconv._algorithms.legs import groups_to_vmapped, vmapped_to_groups
 from jconv._core.problem import ONE_WINDOW, Problem
+from jconv._planner.compile_time import LIMIT, compile_seconds
 
 AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
 UNMEASURED = "was not measured on this platform: jconv.autotune measures it"
@@ -22,11 +23,15 @@ LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accep
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The chosen algorithm, its predicted seconds, and why each of the others was not chosen."""
+    """The chosen algorithm, its predicted seconds, and why each of the others was not chosen.
+
+    `compiling` is the predicted seconds to compile it, where the policy says over how many runs.
+    """
 
     algorithm: Algorithm
     cost: float
     rejected: dict[str, str]
+    compiling: float | None = None
 
 
 def choose(problem: Problem, platform: str) -> Choice:
@@ -47,23 +52,46 @@ def _choose(problem: Problem, platform: str) -> Choice:
         else:
             rejected[algorithm.name] = reason
     measured = _measured(problem, platform, costs)
+    runs = problem.runs if platform == "cpu" else None  # what compiling takes is known for CPUs
+    compiling = functools.cache(functools.partial(_compiling, problem, platform))
     if problem.policy in costs:
         chosen = problem.policy
     else:
         compared = measured or {
             name: handicapped(BY_NAME[name], problem, cost) for name, cost in costs.items()
         }
+        if runs is not None:
+            compared = {name: runs * each + compiling(name) for name, each in compared.items()}
         chosen = min(compared, key=compared.__getitem__)
-    for name, cost in costs.items():
+        while runs is None and not measured and _too_dear(chosen, compiling, platform):
+            rejected[chosen] = f"predicted to take {compiling(chosen):.2g} s to compile"
+            del compared[chosen], costs[chosen]
+            chosen = min(compared, key=compared.__getitem__)
+    totals = costs
+    if runs is not None:
+        totals = {name: runs * cost + compiling(name) for name, cost in costs.items()}
+    for name in costs:
         if name == chosen:
             continue
         if platform != "cpu" and chosen == "direct" and not measured:
             rejected[name] = UNMEASURED  # costs are those of a CPU
         else:
-            told = _tuned(name, chosen, measured)
+            told = None if runs is not None else _tuned(name, chosen, measured)
             asked = problem.policy == chosen
-            rejected[name] = told or _comparison(cost, costs[chosen], chosen, asked)
-    return Choice(BY_NAME[chosen], costs[chosen], rejected)
+            told = told or _comparison(totals[name], totals[chosen], chosen, asked)
+            rejected[name] = told if runs is None else f"{told}, compiling included"
+    return Choice(
+        BY_NAME[chosen], costs[chosen], rejected, None if runs is None else compiling(chosen)
+    )
+
+
+def _compiling(problem: Problem, platform: str, name: str) -> float:
+    return compile_seconds(name, problem, lambda part: choose(part, platform).algorithm.name)
+
+
+def _too_dear(name: str, compiling: Callable[[str], float], platform: str) -> bool:
+    """Whether an algorithm other than direct is predicted to take too long to compile."""
+    return platform == "cpu" and name != "direct" and compiling(name) > LIMIT
 
 
 def at_once(problem: Problem, platform: str) -> Problem:

@@ -20,10 +20,15 @@ RULES = ("auto", "exact", "local")
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """A rule ("auto", "exact", "local" or the name of an algorithm) and a memory limit in bytes."""
+    """What may run and what counts.
+
+    A rule ("auto", "exact", "local" or the name of an algorithm), a memory limit in bytes, and
+    over how many runs of a program compiling it is to pay.
+    """
 
     rule: str = "auto"
     workspace: int | None = None
+    runs: int | None = None
 
 
 _context: Any = make_user_context(Policy())
@@ -42,7 +47,12 @@ def current_tuning() -> Tuning | None:
 def captured() -> dict[str, Any]:
     """What a traced call depends on, as fields of its problem: its gradients inherit them."""
     policy = current_policy()
-    return {"policy": policy.rule, "workspace": policy.workspace, "tuning": current_tuning()}
+    return {
+        "policy": policy.rule,
+        "workspace": policy.workspace,
+        "runs": policy.runs,
+        "tuning": current_tuning(),
+    }
 
 
 def capture(problem: Problem, precision: Any) -> Problem:
@@ -55,7 +65,9 @@ def capture(problem: Problem, precision: Any) -> Problem:
 
 
 @contextlib.contextmanager
-def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Policy]:
+def policy(
+    rule: str = "auto", *, workspace: int | None = None, runs: int | None = None
+) -> Iterator[Policy]:
     """Within this context, what algorithms may run.
 
     Args:
@@ -77,9 +89,13 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
               platform's own convolution runs, with whatever that keeps.
             - the name of an algorithm, which gives way to auto where it does not support a leg.
         workspace: the most bytes of temporaries that an algorithm may take.
+        runs: how often a compiled program will run. The choice is then by the predicted seconds
+            of all runs and of compiling once, so that a script of a few steps waits less. None
+            means so often that compiling does not count; an algorithm that is predicted to
+            compile for more than a second is left out even then. On CPU alone.
 
     Raises:
-        ConvError: if `rule` or `workspace` is none of those.
+        ConvError: if `rule`, `workspace` or `runs` is none of those.
 
     Example:
         >>> import jax.numpy as jnp, jconv
@@ -105,6 +121,14 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
             expected="None, or an integer >= 0",
             remedies=[Remedy.omit("workspace")],
         )
-    value = Policy(rule, workspace)
+    if runs is not None and (isinstance(runs, bool) or not isinstance(runs, int) or runs < 1):
+        raise ConvError(
+            "policy: `runs` is how often a compiled program will run.",
+            argument="runs",
+            got=runs,
+            expected="None, or an integer >= 1",
+            remedies=[Remedy.omit("runs")],
+        )
+    value = Policy(rule, workspace, runs)
     with _context(value):
         yield value

@@ -1,5 +1,8 @@
 """The dtypes of results and derivatives, precision in every leg, and what a trace captures."""
 
+import collections
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -227,3 +230,48 @@ def test_strict_promotion_raises_nothing():
         x, w = operands(jnp.bfloat16)
         for padding_mode in ("zeros", "circular"):
             jax.grad(lambda x, m=padding_mode: jconv.conv(x, w, padding_mode=m, stride=2).sum())(x)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "settings"),
+    [
+        ((2, 24, 24, 16), (3, 3, 16, 32), {}),
+        ((2, 24, 24, 16), (1, 1, 16, 32), {}),
+        ((2, 24, 24, 16), (3, 3, 16, 32), {"stride": 2, "padding": 1}),
+    ],
+)
+def test_int8_into_int32_is_the_convolution_that_lax_writes(x, w, settings):
+    """XLA has a fast library for int8 operands, and only a loop nest for int32 ones."""
+    padding, stride = settings.get("padding", "SAME"), settings.get("stride", 1)
+    pads = [(1, 1)] * 2 if padding == 1 else padding
+    names = ("NHWC", "HWIO", "NHWC")
+    operands = integers(x, 1, "int8"), integers(w, 2, "int8")
+    programs = [
+        jax.jit(lambda x, w: jconv.conv(x, w, preferred_element_type=jnp.int32, **settings)),
+        jax.jit(
+            lambda x, w: lax.conv_general_dilated(
+                x, w, (stride,) * 2, pads, dimension_numbers=names, preferred_element_type=jnp.int32
+            )
+        ),
+    ]
+    ours, theirs = (program.lower(*operands).compile() for program in programs)
+    np.testing.assert_array_equal(ours(*operands), theirs(*operands))
+    assert _operations(ours) == _operations(theirs)
+
+
+def _operations(compiled):
+    return collections.Counter(re.findall(r"= (\S+ [a-z-]+)\(", compiled.as_text()))
+
+
+@pytest.mark.parametrize("policy", ["auto", "grouped", "exact"])
+def test_groups_of_int8_sum_in_int32(policy):
+    x, w = 30 * integers((4, 20, 20, 16), 1, "int8"), 31 * integers((3, 3, 8, 32), 2, "int8")
+    with jconv.policy(policy):
+        y = jconv.conv(x, w, groups=2, preferred_element_type=jnp.int32)
+        back = jconv.conv_transpose(
+            x, integers((3, 3, 8, 16), 3, "int8"), groups=2, preferred_element_type=jnp.int32
+        )
+    wide = jconv.conv(x.astype(jnp.int32), w.astype(jnp.int32), groups=2)
+    np.testing.assert_array_equal(y, wide)
+    w = integers((3, 3, 8, 16), 3, "int32")
+    np.testing.assert_array_equal(back, jconv.conv_transpose(x.astype(jnp.int32), w, groups=2))
