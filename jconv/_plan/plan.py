@@ -17,9 +17,10 @@ from jconv._check.words import check_words, in_jconvs_words
 from jconv._core import symbols
 from jconv._core.geometry import Size, span
 from jconv._core.layout import parse_layout
-from jconv._core.problem import LEGS, Problem
+from jconv._core.problem import LEGS, Problem, Slot
 from jconv._devices.mesh_plan import legs_devices
 from jconv._devices.mesh_read import read_split
+from jconv._devices.roles import Spec
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._diagnosis.doubts import looks_like_another_order
 from jconv._plan.calls import PlanCalls
@@ -197,16 +198,27 @@ def _plan(
     resolved = resolve_or_explain(call)
     problem = capture(resolved.problem, settings.get("precision"))
     made = _assemble(call, resolved, problem, name, platform, facts)
-    on_mesh = read_split(op, mesh, specs, call.shapes, resolved.layout, scope)
-    if on_mesh is None:
+    split = read_split(op, mesh, specs, call.shapes, resolved.layout, scope)
+    if split is None:
         return made
-    sizes, lies = on_mesh
-    problem = problem.replace(borders=resolved.borders)
+    sizes, lies = split
+    written = tuple((name, _frozen(spec)) for name, spec in specs.items())
+    return dataclasses.replace(on_mesh(made, sizes, lies), specs=written)
+
+
+def on_mesh(made: Plan, mesh: Mapping[str, Size], lies: Mapping[Slot, Spec]) -> Plan:
+    """A plan with what each device of a mesh holds and sends.
+
+    Args:
+        made: the plan.
+        mesh: the size of every mesh axis.
+        lies: how arrays lie on it, in the library's own layout: w and one of x and y, or more.
+    """
+    problem = made.problem.replace(borders=made.borders)
     return dataclasses.replace(
         made,
-        mesh=tuple(sizes.items()),
-        specs=tuple((name, _frozen(spec)) for name, spec in specs.items()),
-        device_records=legs_devices(problem, lies, sizes, platform),
+        mesh=tuple(mesh.items()),
+        device_records=legs_devices(problem, lies, mesh, made.platform),
     )
 
 
@@ -250,6 +262,7 @@ def _assemble(
         problem=problem,
         layout=resolved.layout,
         notes=tuple(looks_like_another_order(call)),
+        borders=resolved.borders,
         **_consequences(problem, call.op, platform, own_pads),
     )
 
