@@ -124,11 +124,7 @@ def _add_plan(commands: Any, name: str) -> None:
     )
     command.add_argument("--at", type=sizes, metavar="h=224,w=224", help="give symbols sizes")
     command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it")
-    group = command.add_argument_group("many devices")
-    group.add_argument("--mesh", type=mesh, metavar="data=2,rows=4", help="sizes of mesh axes")
-    for operand in "xw":
-        text = f"the mesh axis of each dimension of {operand}; . for none, a+b for several"
-        group.add_argument(f"--{operand}-spec", type=partition, metavar="data,rows,.", help=text)
+    _add_mesh(command, "xw")
     add_tuning(command)
 
 
@@ -180,6 +176,15 @@ def _add_chain(commands: Any, name: str) -> None:
     command.add_argument("--x", type=shape, help="the input's shape, if the file does not say")
     command.add_argument("--at", type=sizes, metavar="h=224,w=224", help="give symbols sizes")
     command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it")
+    _add_mesh(command, "x")
+
+
+def _add_mesh(command: Any, operands: str) -> None:
+    group = command.add_argument_group("many devices")
+    group.add_argument("--mesh", type=mesh, metavar="data=2,rows=4", help="sizes of mesh axes")
+    for operand in operands:
+        text = f"the mesh axis of each dimension of {operand}; . for none, a+b for several"
+        group.add_argument(f"--{operand}-spec", type=partition, metavar="data,rows,.", help=text)
 
 
 def _add_doctor(commands: Any, name: str) -> None:
@@ -296,7 +301,7 @@ def _run_chain(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         print(f"jconv chain: there is no file {options.file}", file=sys.stderr)
         return MISUSE
-    chain = jconv.plan_chain(options.x, options.file)
+    chain = jconv.plan_chain(options.x, options.file, mesh=options.mesh, x_spec=options.x_spec)
     return _show_plan(chain.at(**options.at) if options.at else chain, options)
 
 
