@@ -27,6 +27,7 @@ from jconv._plan.calls import PlanCalls
 from jconv._plan.leg import Leg as Leg
 from jconv._plan.leg import plan_leg, read_number_dtype, read_platform
 from jconv._plan.picture.picture import plan_html, plan_svg
+from jconv._plan.splits import Splits, compare_splits
 from jconv._plan.table import plan_table
 from jconv._planner.policy import capture
 
@@ -48,6 +49,27 @@ class Plan(PlanCalls):
 
     def __str__(self) -> str:
         return plan_table(self)
+
+    def splits(self, devices: Iterable[int] | None = None) -> Splits:
+        """How much each split of x moves between devices, and which one moves least.
+
+        Args:
+            devices: numbers of devices; None for 1, 2, 4 and so on to 4096.
+
+        Returns:
+            Splits: print it. Its rows hold, for each number of devices, the bytes that one device
+            sends in a training step (all three legs) where the batch, the first spatial axis, the
+            first two or several of these are split, w being whole on every device. Where one size
+            is a symbol it says from which size on another split moves less; sizes are then taken
+            to divide among the devices, and halos to fit in a part.
+
+        Example:
+            >>> import jconv
+            >>> splits = jconv.plan((8, 64, 64, 16), (3, 3, 16, 16)).splits((8, 32))
+            >>> [row.least[0][1] for row in splits.rows]
+            ['batch', 'batch+H+W']
+        """
+        return compare_splits(self, devices)
 
     def to_svg(self) -> str:
         """A picture: the windows on each axis, what they read and what they make."""

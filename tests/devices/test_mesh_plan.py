@@ -78,10 +78,14 @@ def test_bytes_are_those_of_the_program():
     assert compared(cases) == 3 * len(CASES)
 
 
-@pytest.mark.parametrize("block", range(4))
-def test_bytes_of_random_splits(block):
+MESHES = [(8,), (2, 4), (2, 2, 2), (3, 2)]
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_bytes_of_random_splits(mesh):
     """More than a hundred legs: batch, rows, channels and groups over one to three mesh axes."""
-    assert compared(drawn(range(block, 52, 4))) >= 25
+    cases = [case for case in drawn(range(100)) if case["mesh"] == mesh]
+    assert compared(cases) >= 24
 
 
 @pytest.mark.slow
