@@ -17,7 +17,7 @@ from typing import Literal
 import jax
 from jax import lax
 
-from jconv._core.geometry import Shape, Size, is_static, product
+from jconv._core.geometry import Shape, Size, is_static, product, same
 from jconv._devices.roles import Spec
 
 Axes = tuple[str, ...]
@@ -54,6 +54,10 @@ def steps_between(
         lies, wanted: the mesh axes of each dimension.
         sizes: the mesh axes' sizes.
     """
+    lies, wanted = (
+        tuple(tuple(name for name in names if not same(sizes[name], 1)) for names in spec)
+        for spec in (lies, wanted)
+    )
     part = [_share(n, names, sizes) for n, names in zip(shape, lies, strict=True)]
     have, steps = list(lies), []
 
@@ -79,12 +83,12 @@ def steps_between(
             part[dim] = _share(shape[dim], names, sizes)
             add(Step("permute", dim, held, product(part), wanted=names), dim, names)
             continue
-        same = 0
-        while held[same : same + 1] and held[same : same + 1] == names[same : same + 1]:
-            same += 1
-        add(Step("gather", dim, held[same:], product(part)), dim, held[:same])
-        if names[same:]:
-            add(Step("cut", dim, names[same:], 0), dim, names)
+        kept = 0
+        while held[kept : kept + 1] and held[kept : kept + 1] == names[kept : kept + 1]:
+            kept += 1
+        add(Step("gather", dim, held[kept:], product(part)), dim, held[:kept])
+        if names[kept:]:
+            add(Step("cut", dim, names[kept:], 0), dim, names)
     return tuple(steps)
 
 

@@ -84,19 +84,20 @@ def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArray
     return jax_sharding.custom_partitioned(whole, partition, infer, rule, factors)
 
 
-def split_by_batch(problem: Problem, mesh: Any, run: RunLeg) -> TwoArrays:
+def split_by_batch(problem: Problem, mesh: Any, devices: int, run: RunLeg) -> TwoArrays:
     """The leg where the compiler has to split it without asking back: right, if slow.
 
     It splits lax's own convolution well along the batch, and along several other dimensions at
-    once with wrong numbers: so those are brought together.
+    once with wrong numbers: so those are brought together. Where no mesh is known, the batch is.
     """
     direct = problem.replace(policy="direct")
     slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
     free = [len(problem.vmapped) + (slot != "w") for slot in slots]
 
     def run_whole(a: jax.Array, b: jax.Array) -> jax.Array:
-        a, b = (jax_sharding.along_first(v, mesh, n) for v, n in zip((a, b), free, strict=False))
-        return jax_sharding.along_first(alone(direct, a, b, run), mesh, free[2])
+        operands = zip((a, b), free, strict=False)
+        a, b = (jax_sharding.along_first(v, mesh, n, devices) for v, n in operands)
+        return jax_sharding.along_first(alone(direct, a, b, run), mesh, free[2], devices)
 
     return run_whole
 
