@@ -10,6 +10,7 @@ from typing import Any
 from jax.typing import DTypeLike
 
 from jconv._chain.buckets import Buckets, choose_buckets
+from jconv._chain.devices import LayerDevices, on_devices, read_mesh_of_chain
 from jconv._chain.field import Field
 from jconv._chain.file import Lines, is_file, read_file
 from jconv._chain.layers import KINDS
@@ -24,7 +25,7 @@ from jconv._chain.table import chain_table
 from jconv._check.settings import read_symbols
 from jconv._core import symbols
 from jconv._core.errors import ConvError, Remedy
-from jconv._core.geometry import Shape, Size, is_static, product
+from jconv._core.geometry import Shape, Size, is_static, product, same
 from jconv._core.layout import parse_layout
 from jconv._core.problem import itemsize
 from jconv._plan.plan import Plan
@@ -38,6 +39,7 @@ class ChainPlan(ChainRecord):
         rows: one record for each layer.
         restores: for each layer that enlarges, how it gives an earlier layer's size back.
         layers: as they were read.
+        mesh, x_spec: the mesh axes' sizes, and those that split each dimension of x.
     """
 
     def __str__(self) -> str:
@@ -55,7 +57,8 @@ class ChainPlan(ChainRecord):
         told = (
             size for layer in self.layers for _, value in layer.settings for size in _flat(value)
         )
-        known = symbols.symbols_in([*self.x_shape, *told])
+        mesh = dict(self.mesh)
+        known = symbols.symbols_in([*self.x_shape, *told, *mesh.values()])
         sizes = read_symbols("plan_chain.at", sizes, known)
         return _build(
             symbols.substitute(self.x_shape, sizes),
@@ -65,6 +68,8 @@ class ChainPlan(ChainRecord):
                 self.platform,
                 symbols.constrain("plan_chain.at", self.constraints, sizes),
                 self.layout,
+                tuple((name, symbols.substitute(n, sizes)) for name, n in mesh.items()),
+                self.x_spec,
             ),
         )
 
@@ -126,6 +131,8 @@ def plan_chain(
     platform: str | None = None,
     constraints: Iterable[str] = (),
     layout: str | None = None,
+    mesh: Any = None,
+    x_spec: Any = None,
 ) -> ChainPlan:
     """Plan a network from shapes: sizes, receptive field, parameters, cost, layer by layer.
 
@@ -156,6 +163,10 @@ def plan_chain(
         platform: as in `plan`.
         constraints: facts about symbols, such as "h >= 16"; added to the file's.
         layout: "NHWC"-like or "NCHW"-like text, of `x_shape` and all that follows.
+        mesh, x_spec: the devices, and the mesh axis that splits each dimension of x, as in `plan`.
+            A convolution's key `w_spec` says the same of its filter, which is whole otherwise.
+            `ChainPlan.devices` is then what one device holds of each layer and sends in a training
+            step, and `ChainPlan.step` the sum of what it sends.
 
     Returns:
         A ChainPlan: print it, compare it, read its rows.
@@ -180,10 +191,15 @@ def plan_chain(
         dtype = file.arguments.get("dtype") if dtype is None else dtype
         platform = file.arguments.get("platform") if platform is None else platform
         layout = file.arguments.get("layout") if layout is None else layout
+        mesh = file.arguments.get("mesh") if mesh is None else mesh
+        x_spec = file.arguments.get("x_spec") if x_spec is None else x_spec
         facts = (*file.arguments.get("constraints", ()), *facts)
     try:
         x, scope = read_input(x_shape, facts)
         options = read_options(len(x) - 2, dtype, platform, facts, layout)
+        parsed = parse_layout(options.layout, len(x) - 2)
+        sizes, spec = read_mesh_of_chain(mesh, x_spec, x, parsed, scope)
+        options = dataclasses.replace(options, mesh=sizes, x_spec=spec)
     except ConvError as error:
         if lines is not None and error.argument in dict(lines.top):
             why = f"{lines.of_key(error.argument)}: {error.message}"
@@ -197,18 +213,31 @@ def _build(
 ) -> ChainPlan:
     rank = len(x) - 2
     parsed = parse_layout(options.layout, rank)
-    before = {"x": Feature("x", x, x, (Field(),) * rank)}
+    before = {"x": Feature("x", x, x, (Field(),) * rank, options.x_spec)}
     around = Surroundings(
-        rank, parsed, options.layout, options.dtype, options.platform, options.constraints, before
+        rank,
+        parsed,
+        options.layout,
+        options.dtype,
+        options.platform,
+        options.constraints,
+        before,
+        options.mesh,
     )
     rows: list[ChainRow] = []
     resized: list[Resizing] = []
     plans: list[tuple[str, Plan]] = []
+    devices: list[tuple[str, LayerDevices]] = []
     source = before["x"]
     for index, layer in enumerate(layers):
         try:
             source = earlier(before, "input", layer.get("input", source.name))
             made = _make(layer, source, around)
+            read = (source.name, layer.get("with"))
+            trained = any(before[name].trained for name in read if name is not None)
+            if options.mesh:
+                made, held = on_devices(layer, source, made, around, trained=trained)
+                devices.append((layer.name, held))
         except ConvError as error:
             if error.argument == "with" and layer.get("with") in before:
                 error = joining_remedies(
@@ -229,7 +258,9 @@ def _build(
                 made.plan,
             )
         )
-        source = Feature(layer.name, made.shape, source.shape, made.fields)
+        trained = trained or not same(made.parameters, 0)
+        spec = around.own_order(devices[-1][1].spec) if options.mesh else ()
+        source = Feature(layer.name, made.shape, source.shape, made.fields, spec, trained)
         before[layer.name] = source
     chain = ChainPlan(
         x_shape=x,
@@ -242,6 +273,9 @@ def _build(
         platform=options.platform,
         constraints=options.constraints,
         layout=options.layout,
+        mesh=options.mesh,
+        x_spec=options.x_spec,
+        device_records=tuple(devices),
     )
     return dataclasses.replace(chain, restores=find_restores(resized, chain.size_names))
 

@@ -26,7 +26,16 @@ from jconv._chain.parts import nearest
 from jconv._core.errors import ConvError, Remedy
 from jconv._support.files import check_plain
 
-KEYS = ("x_shape", "layers", "dtype", "platform", "constraints", "layout")
+KEYS = ("x_shape", "layers", "dtype", "platform", "constraints", "layout", "mesh", "x_spec")
+
+_TYPES: dict[str, tuple[type, str]] = {
+    "x_shape": (list, "a list"),
+    "constraints": (list, "a list"),
+    "dtype": (str, "text"),
+    "platform": (str, "text"),
+    "mesh": (dict, "a table such as {data = 2, rows = 4}"),
+    "x_spec": (list, "a list"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +115,8 @@ def read_file(path: str | os.PathLike[str]) -> ChainFile:
             expected="a [[layers]] table for each layer",
         )
     given = {key: value for key, value in content.items() if key != "layers"}
-    for key, kinds in (("x_shape", list), ("constraints", list), ("dtype", str), ("platform", str)):
+    for key, (kinds, what) in _TYPES.items():
         if key in given and not isinstance(given[key], kinds):
-            what = "a list" if kinds is list else "text"
             raise ConvError(
                 f"plan_chain: {lines.of_key(key)}: `{key}` must be {what}.",
                 argument=key,

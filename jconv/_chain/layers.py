@@ -349,13 +349,13 @@ _REGISTRY = (
     Kind(
         "conv",
         ("kernel",),
-        ("features", *_keys("conv"), "bias"),
+        ("features", *_keys("conv"), "bias", "w_spec"),
         _conv,
     ),
     Kind(
         "conv_transpose",
         ("features", "kernel"),
-        (*_keys("conv_transpose"), "like", "bias"),
+        (*_keys("conv_transpose"), "like", "bias", "w_spec"),
         _conv_transpose,
     ),
     Kind("max_pool", ("kernel",), _POOLED, _pool),

@@ -14,6 +14,7 @@ from jconv._core import symbols
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import Shape, Size, differ
 from jconv._core.layout import Layout
+from jconv._devices.roles import Spec
 from jconv._plan.plan import Plan
 from jconv._plan.table import shape_text
 
@@ -38,12 +39,18 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """What a layer makes: a shape, and for each axis the field (None: the whole input)."""
+    """What a layer makes: a shape, and for each axis the field (None: the whole input).
+
+    On a mesh `spec` is the mesh axes of each dimension, in the library's own layout; `trained` is
+    whether a parameter stands in this layer or before it.
+    """
 
     name: str
     shape: Shape
     entered: Shape
     fields: tuple[Field, ...] | None
+    spec: Spec = ()
+    trained: bool = False
 
     def flat(self) -> bool:
         return len(self.shape) == 2
@@ -60,12 +67,17 @@ class Surroundings:
     platform: str
     constraints: tuple[str, ...]
     before: Mapping[str, Feature]
+    mesh: tuple[tuple[str, Size], ...] = ()
 
     def canonical(self, shape: Shape) -> Shape:
         return self.layout.canonical("x", shape)
 
-    def caller(self, shape: Shape) -> Shape:
+    def caller(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return self.layout.caller("y", shape)
+
+    def own_order(self, spec: Spec) -> Spec:
+        """How a result lies, in the library's own layout; what is flat has no other."""
+        return spec if len(spec) == 2 else self.layout.canonical("y", spec)
 
     def spatial(self, shape: Shape) -> Shape:
         return self.canonical(shape)[1:-1] if len(shape) == self.rank + 2 else ()

@@ -15,8 +15,9 @@ from jconv._chain.parts import Layer, nearest, wrong
 from jconv._check.settings import entries_of, read_shape
 from jconv._core import symbols
 from jconv._core.errors import ConvError, Remedy, show
-from jconv._core.geometry import Shape
+from jconv._core.geometry import Shape, Size
 from jconv._core.layout import LayoutError, parse_layout
+from jconv._devices.roles import Spec
 from jconv._plan.leg import read_number_dtype, read_platform
 
 
@@ -28,6 +29,8 @@ class Options:
     platform: str
     constraints: tuple[str, ...]
     layout: str | None
+    mesh: tuple[tuple[str, Size], ...] = ()
+    x_spec: Spec = ()  # in the library's own layout
 
 
 def read_input(x_shape: Any, facts: tuple[str, ...]) -> tuple[Shape, Any]:

@@ -6,11 +6,13 @@ import dataclasses
 from fractions import Fraction
 from typing import Any
 
+from jconv._chain.devices import LayerDevices, summed
 from jconv._chain.names import SizeNames
 from jconv._chain.parts import Layer
 from jconv._chain.restores import Restore
 from jconv._core.geometry import Shape, Size
 from jconv._core.layout import parse_layout, spatial_names
+from jconv._devices.roles import Spec
 from jconv._plan.plan import Plan
 
 
@@ -69,6 +71,19 @@ class ChainRecord:
     platform: str
     constraints: tuple[str, ...]
     layout: str | None
+    mesh: tuple[tuple[str, Size], ...] = ()
+    x_spec: Spec = ()
+    device_records: tuple[tuple[str, LayerDevices], ...] = ()
+
+    @property
+    def devices(self) -> dict[str, LayerDevices]:
+        """What one device of the mesh holds and sends, by the layer's name; empty without one."""
+        return dict(self.device_records)
+
+    @property
+    def step(self) -> dict[str, Size]:
+        """Bytes "permuted", "reduced" and "gathered" by one device in a training step."""
+        return summed(self.devices)
 
     @property
     def plans(self) -> dict[str, Plan]:
@@ -132,6 +147,17 @@ class ChainRecord:
             "forward": _plain(self.forward),
             "operations": _plain(self.operations),
             "memory": _plain(self.memory),
+            **self._on_a_mesh(),
+        }
+
+    def _on_a_mesh(self) -> dict[str, Any]:
+        if not self.mesh:
+            return {}
+        return {
+            "mesh": _plain(dict(self.mesh)),
+            "x_spec": _plain(self.x_spec),
+            "devices": {name: layer.to_dict() for name, layer in self.device_records},
+            "step": _plain(self.step),
         }
 
     def _key(self) -> str:

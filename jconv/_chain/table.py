@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from jconv._chain.devices import MOVED
 from jconv._chain.names import SizeNames
 from jconv._chain.record import ChainRecord, ChainRow
-from jconv._core.geometry import is_static
+from jconv._core.geometry import is_static, same
+from jconv._core.layout import parse_layout
 from jconv._plan.table import WIDTH, amount, table, wrap
 
 NAME = 24
@@ -31,6 +33,8 @@ def chain_table(chain: ChainRecord) -> str:
         ("memory of all results", chain.memory, "B"),
     ):
         lines += wrap(f"{title}: {count(total, names, unit)}")
+    if chain.mesh:
+        lines += ["", *_on_devices(chain, names)]
     if names.legend:
         # A definition is not broken in the middle.
         known = [f"{n} = {text}".replace(" ", "\0") for n, text in names.legend.items()]
@@ -84,6 +88,53 @@ def _rows(chain: ChainRecord, names: SizeNames) -> list[str]:
         ["layer", *costs], [[f[0], *p] for f, p in zip(facts, prices, strict=True)], left=1
     )
     return [*_fitted(first), "", *_fitted(second)]
+
+
+def _on_devices(chain: ChainRecord, names: SizeNames) -> list[str]:
+    """What one device holds of each layer, and what it sends in each leg of a training step."""
+    axes = ", ".join(f"{name}={size}" for name, size in chain.mesh)
+    header = ["layer", "leg", "on one device", "halo", *MOVED]
+    rows: list[list[str]] = []
+    for (name, layer), row in zip(chain.device_records, chain.rows, strict=True):
+        if not layer.leg_records and same(layer.parameters, 0) and same(row.memory, 0):
+            continue  # computed with the layer before it
+        first = [shortened(name), "", names.shape(layer.shape)]
+        for leg, record in layer.leg_records:
+            halo = " ".join(f"{names.show(low)}+{names.show(high)}" for low, high in record.halo)
+            moved = [count(getattr(record, kind), names, "B") for kind in MOVED]
+            rows.append([first[0], leg, first[2], halo, *moved])
+            first = ["", "", ""] if is_static(*layer.shape) else [first[0], "", ""]
+        if not layer.leg_records or not same(layer.parameters, 0):
+            sent = ["0 B", count(layer.parameters, names, "B"), "0 B"]
+            leg = "parameters" if not same(layer.parameters, 0) else ""
+            rows.append([first[0], leg, first[2], "", *sent])
+    total = [count(size, names, "B") for size in chain.step.values()]
+    rows.append(["a training step", "", "", "", *total])
+    order = parse_layout(chain.layout, len(chain.x_shape) - 2)
+    split = ["+".join(each) or "." for each in order.caller("x", chain.x_spec)]
+    laid = _aligned(header, rows, left=2)
+    if max(map(len, laid)) > WIDTH:  # symbolic sizes can be long: then a line for each leg
+        laid = [line for row in rows for line in wrap(_in_a_line(header, row))]
+    lines = [*wrap(f"mesh {axes}; x is split ({', '.join(split)})"), *laid]
+    whys = dict.fromkeys(
+        f"{name}: {leg}: {why}"
+        for name, layer in chain.device_records
+        for leg, record in layer.leg_records
+        for why in record.reasons
+    )
+    lines += [line for why in whys for line in wrap(why)]
+    return [*lines, *wrap(_NOT_COUNTED)]
+
+
+_NOT_COUNTED = (
+    "Not counted: what the compiler sends for other layers, such as pooling over rows of two "
+    "devices, batch statistics, and joining parts."
+)
+
+
+def _in_a_line(header: list[str], row: list[str]) -> str:
+    facts = [f"{title} {cell}" for title, cell in zip(header[2:], row[2:], strict=True) if cell]
+    return f"{' '.join(filter(None, row[:2]))}: {'; '.join(facts)}"
 
 
 def _aligned(header: list[str], rows: list[list[str]], left: int = 3) -> list[str]:

@@ -28,6 +28,7 @@ from jconv._cli.reading import (
     add_tuning,
     constraint,
     count,
+    counts_or_mesh,
     factor,
     given,
     joined,
@@ -124,11 +125,8 @@ def _add_plan(commands: Any, name: str) -> None:
     )
     command.add_argument("--at", type=sizes, metavar="h=224,w=224", help="give symbols sizes")
     command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it")
-    group = command.add_argument_group("many devices")
-    group.add_argument("--mesh", type=mesh, metavar="data=2,rows=4", help="sizes of mesh axes")
-    for operand in "xw":
-        text = f"the mesh axis of each dimension of {operand}; . for none, a+b for several"
-        group.add_argument(f"--{operand}-spec", type=partition, metavar="data,rows,.", help=text)
+    more = "; D or 1..4096 compares how x may be split, for 1 to 4096 devices"
+    _add_mesh(command, "xw", counts_or_mesh, more)
     add_tuning(command)
 
 
@@ -180,6 +178,16 @@ def _add_chain(commands: Any, name: str) -> None:
     command.add_argument("--x", type=shape, help="the input's shape, if the file does not say")
     command.add_argument("--at", type=sizes, metavar="h=224,w=224", help="give symbols sizes")
     command.add_argument("--svg", type=Path, metavar="FILE", help="write a picture of it")
+    _add_mesh(command, "x", mesh)
+
+
+def _add_mesh(command: Any, operands: str, read: Any, more: str = "") -> None:
+    group = command.add_argument_group("many devices")
+    told = f"sizes of mesh axes{more}"
+    group.add_argument("--mesh", type=read, metavar="data=2,rows=4", help=told)
+    for operand in operands:
+        text = f"the mesh axis of each dimension of {operand}; . for none, a+b for several"
+        group.add_argument(f"--{operand}-spec", type=partition, metavar="data,rows,.", help=text)
 
 
 def _add_doctor(commands: Any, name: str) -> None:
@@ -219,18 +227,26 @@ def _run_plan(options: argparse.Namespace) -> int:
         other = "without --transpose" if options.transpose else "with --transpose"
         print(f"jconv plan: {flag} goes {other} only", file=sys.stderr)
         return MISUSE
+    counts = options.mesh if isinstance(options.mesh, tuple) else None
+    if counts and (options.x_spec or options.w_spec or options.svg):
+        why = (
+            "--mesh with numbers of devices compares splits: leave --x-spec, --w-spec and --svg out"
+        )
+        print(f"jconv plan: {why}", file=sys.stderr)
+        return MISUSE
     plan = make(
         options.x,
         options.w,
         dtype=options.dtype,
         platform=options.platform,
         constraints=options.constraint,
-        mesh=options.mesh,
+        mesh=None if counts else options.mesh,
         x_spec=options.x_spec,
         w_spec=options.w_spec,
         **settings,
     )
-    return _show_plan(plan.at(**options.at) if options.at else plan, options)
+    plan = plan.at(**options.at) if options.at else plan
+    return _show_plan(plan.splits(counts) if counts else plan, options)
 
 
 def _show_plan(plan: Any, options: argparse.Namespace) -> int:
@@ -296,7 +312,7 @@ def _run_chain(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         print(f"jconv chain: there is no file {options.file}", file=sys.stderr)
         return MISUSE
-    chain = jconv.plan_chain(options.x, options.file)
+    chain = jconv.plan_chain(options.x, options.file, mesh=options.mesh, x_spec=options.x_spec)
     return _show_plan(chain.at(**options.at) if options.at else chain, options)
 
 

@@ -95,6 +95,17 @@ def sizes(text: str) -> dict[str, int]:
         raise argparse.ArgumentTypeError(f"{text!r} does not read like h=224,w=224") from None
 
 
+def counts_or_mesh(text: str) -> Any:
+    """1..4096 or D: numbers of devices, each twice the one before; or else a mesh."""
+    ends = re.fullmatch(r"(\d+)\.\.(\d+)", text.strip())
+    if ends is None and not text.strip().isidentifier():
+        return mesh(text)
+    first, last = map(int, ends.groups()) if ends is not None else (1, 4096)
+    if not 1 <= first <= last:
+        raise argparse.ArgumentTypeError(f"{text!r} does not read like 1..4096")
+    return tuple(first * 2**n for n in range(last.bit_length()) if first * 2**n <= last)
+
+
 def mesh(text: str) -> dict[str, Any]:
     """data=2,rows=4 or data=D: the size of every mesh axis, a number or a symbol."""
     try:

@@ -173,14 +173,17 @@ def custom_partitioned(
     return wrapped
 
 
-def along_first(value: jax.Array, mesh: Any, dims: int) -> jax.Array:
+def along_first(value: jax.Array, mesh: Any, dims: int, devices: int) -> jax.Array:
     """A value that the compiler may split along its first `dims` dimensions alone.
 
-    Where no mesh is known there is nothing to say this with.
+    Where no mesh is known it is whole on each of the devices: that needs no names of axes.
     """
     mesh = jax.sharding.get_abstract_mesh() if mesh is None else mesh
     mesh = getattr(mesh, "abstract_mesh", mesh)
-    if mesh.empty or not mesh.auto_axes:
+    if mesh.empty:
+        auto = (jax.sharding.AxisType.Auto,)
+        mesh, dims = jax.sharding.AbstractMesh((devices,), ("all",), axis_types=auto), 0
+    if not mesh.auto_axes:
         return value
     spec = PartitionSpec(*(PartitionSpec.UNCONSTRAINED,) * dims, *(None,) * (value.ndim - dims))
     return jax.lax.with_sharding_constraint(value, NamedSharding(mesh, spec))

@@ -16,6 +16,7 @@ from jconv._core import jax_sharding
 from jconv._core.geometry import Axis, Size
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
 from jconv._devices.borders import Frame, pad_borders, pad_borders_adjoint
+from jconv._devices.bring import Step, bring
 from jconv._devices.exchange import (
     as_outputs,
     give_back,
@@ -38,12 +39,14 @@ class LocalLeg:
         split: how it is split.
         halos: for each spatial axis that is split, what is exchanged.
         local: the problem that every device runs, borders made already.
+        steps: for each operand what brings it from where it lies to where `split` has it.
     """
 
     problem: Problem
     split: Split
     halos: tuple[Halo | None, ...]
     local: Problem
+    steps: tuple[tuple[Step, ...], tuple[Step, ...]] = ((), ())
 
     def shape(self, slot: Slot) -> tuple[int, ...]:
         """The shape of a device's part of an array of the whole problem."""
@@ -111,6 +114,8 @@ def run_local(leg: LocalLeg, a: jax.Array, b: jax.Array, run: RunLeg) -> jax.Arr
     """
     problem = leg.problem
     first, second = OPERANDS[problem.leg]
+    sizes = dict(leg.split.sizes)
+    a, b = (bring(part, steps, sizes) for part, steps in zip((a, b), leg.steps, strict=True))
     a, b = _without_tails(leg, first, a), _without_tails(leg, second, b)
     if problem.leg == "input_grad" and problem.borders is not None:
         out = _bordered_input_grad(leg, a, b, run)

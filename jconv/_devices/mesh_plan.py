@@ -12,6 +12,7 @@ from typing import Any
 
 from jconv._core.geometry import Axis, Shape, Size, is_static, max_size, product, span
 from jconv._core.problem import LEGS, OPERANDS, OUTPUT, Problem, Slot, itemsize
+from jconv._devices.bring import steps_between
 from jconv._devices.local import LocalLeg, localize
 from jconv._devices.roles import Spec, Split, decide, roles_of, told
 from jconv._planner.choose import choose
@@ -24,8 +25,10 @@ class LegDevices:
     Attributes:
         split: the mesh axes of every dimension that is split, by its name.
         shapes: a device's part of x, w and y, in the library's own layout (channels last).
+        specs: the mesh axes of each dimension of x, w and y as the leg uses them, so after an
+            operand that cannot stay split is brought together; in the same layout.
         halo: for each spatial axis the rows received from before and after; (0, 0) for none.
-        permuted: bytes that a device sends to its neighbours, rows of the halos.
+        permuted: bytes that a device sends to another one each time, rows of the halos.
         reduced: bytes of the partial result that devices add up.
         gathered: bytes of the parts that a device sends where an operand is brought together.
         reasons: why it is.
@@ -34,6 +37,7 @@ class LegDevices:
 
     split: tuple[tuple[str, tuple[str, ...]], ...]
     shapes: tuple[tuple[str, Shape], ...]
+    specs: tuple[tuple[Slot, Spec], ...]
     halo: tuple[tuple[Size, Size], ...]
     permuted: Size
     reduced: Size
@@ -46,6 +50,7 @@ class LegDevices:
         return {
             "split": {name: list(axes) for name, axes in self.split},
             "shapes": {slot: [_plain(size) for size in shape] for slot, shape in self.shapes},
+            "specs": {slot: [list(axes) for axes in spec] for slot, spec in self.specs},
             "halo": [[_plain(rows) for rows in pair] for pair in self.halo],
             "permuted": _plain(self.permuted),
             "reduced": _plain(self.reduced),
@@ -88,13 +93,15 @@ def leg_devices(
     slots: tuple[Slot, ...] = ("x", "w", "y")
     shapes: dict[Slot, Shape] = {slot: _part(problem, split, slot) for slot in slots}
     halo = _halo(problem, split, leg)
+    rows = _permuted(leg) if leg is not None else _permuted_rows(problem, shapes, halo)
     record = LegDevices(
         split=tuple((names[role], axes) for role, axes in split.roles),
         shapes=tuple(shapes.items()),
+        specs=tuple((slot, split.spec(problem, slot)) for slot in slots),
         halo=halo,
-        permuted=_permuted(leg) if leg is not None else _permuted_rows(problem, shapes, halo),
+        permuted=rows + _brought(problem, split, specs, ("permute",)),
         reduced=_reduced(problem, split, shapes),
-        gathered=_gathered(problem, split, specs),
+        gathered=_brought(problem, split, specs, ("gather", "exchange")),
         reasons=split.reasons,
         algorithm=choose((leg.local if leg else problem).unbordered, platform).algorithm.name,
     )
@@ -178,27 +185,15 @@ def _reduced(problem: Problem, split: Split, shapes: Mapping[Slot, Shape]) -> Si
     return product(shapes[OUTPUT[problem.leg]]) * itemsize(problem.unbordered.wide_dtype)
 
 
-def _gathered(problem: Problem, split: Split, specs: Mapping[Slot, Spec]) -> Size:
-    """Bytes of an operand's part, as it lies, where it has to be brought together."""
+def _brought(
+    problem: Problem, split: Split, specs: Mapping[Slot, Spec], kinds: tuple[str, ...]
+) -> Size:
+    """Bytes sent in steps of some kinds, where an operand lies otherwise than the leg wants it."""
     total: Size = 0
     for slot in OPERANDS[problem.leg]:
-        lies, wanted = specs[slot], split.spec(problem, slot)
-        if any(set(have) - set(want) for have, want in zip(lies, wanted, strict=True)):
-            sizes = dict(split.sizes)
-            part = [
-                _share(size, product([sizes[name] for name in names]))
-                for size, names in zip(problem.shape(slot), lies, strict=True)
-            ]
-            total += _steps(part, lies, wanted, sizes) * itemsize(problem.dtype(slot))
-    return total
-
-
-def _steps(part: list[Size], lies: Spec, wanted: Spec, sizes: Mapping[str, Size]) -> Size:
-    """Elements that a device sends: dimensions are gathered one after the other, the last first."""
-    total: Size = 0
-    for dim in reversed(range(len(part))):
-        missing = set(lies[dim]) - set(wanted[dim])
-        if missing:
-            total += product(part)
-            part[dim] = part[dim] * product([sizes[name] for name in missing])
+        wanted = split.spec(problem, slot)
+        for step in steps_between(
+            problem.shape(slot), specs.get(slot, wanted), wanted, dict(split.sizes)
+        ):
+            total += step.sent * itemsize(problem.dtype(slot)) if step.kind in kinds else 0
     return total

@@ -8,6 +8,7 @@ Both run the same code on every device, `run_local`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jconv._core import jax_sharding
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot
+from jconv._devices.bring import Step, in_equal_parts, steps_between
 from jconv._devices.local import RunLeg, localize, run_local
 from jconv._devices.roles import Spec, Split, decide, roles_of
 
@@ -40,53 +42,62 @@ def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArray
         free: the mesh of the axes that may split the leg; shardings are over that one.
         run: runs a problem on its operands, on one device.
     """
-    first, second = OPERANDS[problem.leg]
+    (first, second), out = OPERANDS[problem.leg], OUTPUT[problem.leg]
 
     def whole(a: jax.Array, b: jax.Array) -> jax.Array:
         # Read for its result's shape alone: on one device the leg is not wrapped.
         return alone(problem.replace(policy="direct"), a, b, run)
 
-    def split_of(arguments: Any, *result: Any) -> Split:
-        slots = (first, second, OUTPUT[problem.leg])
-        avals = zip(slots, (*arguments, *result), strict=False)
-        specs: dict[Slot, Spec] = {
+    sizes = dict(free.shape)
+
+    def specs_of(arguments: Any, *result: Any) -> dict[Slot, Spec]:
+        avals = zip((first, second, out), (*arguments, *result), strict=False)
+        return {
             slot: jax_sharding.named_spec(aval.sharding, free, aval.ndim) for slot, aval in avals
         }
-        return decide(problem, specs, dict(free.shape))
 
-    def sharding(split: Split, slot: Slot) -> NamedSharding:
-        return NamedSharding(free, partition_spec(split.spec(problem, slot)))
+    def sharding(spec: Spec) -> NamedSharding:
+        return NamedSharding(free, partition_spec(spec))
 
     def partition(_: Any, arguments: Any, result: Any) -> Any:
-        split = split_of(arguments, result)
-        leg = localize(problem, split)
+        specs = specs_of(arguments, result)
+        split = decide(problem, specs, sizes)
+        leg, lies = localize(problem, split), []
+        steps: list[tuple[Step, ...]] = []
+        for slot in (first, second):
+            shape, have, wanted = problem.shape(slot), specs[slot], split.spec(problem, slot)
+            # The compiler brings together what is not in parts of one size.
+            ours = in_equal_parts(shape, have, wanted, sizes)
+            steps.append(steps_between(shape, have, wanted, sizes) if ours else ())
+            lies.append(sharding(have if ours else wanted))
+        leg = dataclasses.replace(leg, steps=(steps[0], steps[1]))
 
         def on_one_device(a: jax.Array, b: jax.Array) -> jax.Array:
             return run_local(leg, a, b, run)
 
-        operands = sharding(split, first), sharding(split, second)
-        return mesh, on_one_device, sharding(split, OUTPUT[problem.leg]), operands
+        return mesh, on_one_device, sharding(split.spec(problem, out)), tuple(lies)
 
     def infer(_: Any, arguments: Any, result: Any) -> Any:
-        return sharding(split_of(arguments), OUTPUT[problem.leg])
+        return sharding(decide(problem, specs_of(arguments), sizes).spec(problem, out))
 
-    rule, sizes = sharding_rule(problem)
-    return jax_sharding.custom_partitioned(whole, partition, infer, rule, sizes)
+    rule, factors = sharding_rule(problem)
+    return jax_sharding.custom_partitioned(whole, partition, infer, rule, factors)
 
 
-def split_by_batch(problem: Problem, mesh: Any, run: RunLeg) -> TwoArrays:
+def split_by_batch(problem: Problem, mesh: Any, devices: int, run: RunLeg) -> TwoArrays:
     """The leg where the compiler has to split it without asking back: right, if slow.
 
     It splits lax's own convolution well along the batch, and along several other dimensions at
-    once with wrong numbers: so those are brought together.
+    once with wrong numbers: so those are brought together. Where no mesh is known, the batch is.
     """
     direct = problem.replace(policy="direct")
     slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
     free = [len(problem.vmapped) + (slot != "w") for slot in slots]
 
     def run_whole(a: jax.Array, b: jax.Array) -> jax.Array:
-        a, b = (jax_sharding.along_first(v, mesh, n) for v, n in zip((a, b), free, strict=False))
-        return jax_sharding.along_first(alone(direct, a, b, run), mesh, free[2])
+        operands = zip((a, b), free, strict=False)
+        a, b = (jax_sharding.along_first(v, mesh, n, devices) for v, n in operands)
+        return jax_sharding.along_first(alone(direct, a, b, run), mesh, free[2], devices)
 
     return run_whole
 

@@ -167,7 +167,7 @@ def _lowering(lower_fun: Any, platform: str) -> Any:
         elif target.asks and problem.static:
             fn = partitioned(problem.unordered, target.mesh, target.free, run)
         else:
-            fn = split_by_batch(problem.unordered, target.mesh, run)
+            fn = split_by_batch(problem.unordered, target.mesh, target.devices, run)
         if target.devices > 1 and problem.orders is not None and not problem.empty:
             split = fn
             fn = functools.partial(_in_own_layout, problem, lambda _, a, b: split(a, b))

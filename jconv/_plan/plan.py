@@ -17,15 +17,17 @@ from jconv._check.words import check_words, in_jconvs_words
 from jconv._core import symbols
 from jconv._core.geometry import Size, span
 from jconv._core.layout import parse_layout
-from jconv._core.problem import LEGS, Problem
+from jconv._core.problem import LEGS, Problem, Slot
 from jconv._devices.mesh_plan import legs_devices
 from jconv._devices.mesh_read import read_split
+from jconv._devices.roles import Spec
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._diagnosis.doubts import looks_like_another_order
 from jconv._plan.calls import PlanCalls
 from jconv._plan.leg import Leg as Leg
 from jconv._plan.leg import plan_leg, read_number_dtype, read_platform
 from jconv._plan.picture.picture import plan_html, plan_svg
+from jconv._plan.splits import Splits, compare_splits
 from jconv._plan.table import plan_table
 from jconv._planner.policy import capture
 
@@ -47,6 +49,27 @@ class Plan(PlanCalls):
 
     def __str__(self) -> str:
         return plan_table(self)
+
+    def splits(self, devices: Iterable[int] | None = None) -> Splits:
+        """How much each split of x moves between devices, and which one moves least.
+
+        Args:
+            devices: numbers of devices; None for 1, 2, 4 and so on to 4096.
+
+        Returns:
+            Splits: print it. Its rows hold, for each number of devices, the bytes that one device
+            sends in a training step (all three legs) where the batch, the first spatial axis, the
+            first two or several of these are split, w being whole on every device. Where one size
+            is a symbol it says from which size on another split moves less; sizes are then taken
+            to divide among the devices, and halos to fit in a part.
+
+        Example:
+            >>> import jconv
+            >>> splits = jconv.plan((8, 64, 64, 16), (3, 3, 16, 16)).splits((8, 32))
+            >>> [row.least[0][1] for row in splits.rows]
+            ['batch', 'batch+H+W']
+        """
+        return compare_splits(self, devices)
 
     def to_svg(self) -> str:
         """A picture: the windows on each axis, what they read and what they make."""
@@ -197,16 +220,27 @@ def _plan(
     resolved = resolve_or_explain(call)
     problem = capture(resolved.problem, settings.get("precision"))
     made = _assemble(call, resolved, problem, name, platform, facts)
-    on_mesh = read_split(op, mesh, specs, call.shapes, resolved.layout, scope)
-    if on_mesh is None:
+    split = read_split(op, mesh, specs, call.shapes, resolved.layout, scope)
+    if split is None:
         return made
-    sizes, lies = on_mesh
-    problem = problem.replace(borders=resolved.borders)
+    sizes, lies = split
+    written = tuple((name, _frozen(spec)) for name, spec in specs.items())
+    return dataclasses.replace(on_mesh(made, sizes, lies), specs=written)
+
+
+def on_mesh(made: Plan, mesh: Mapping[str, Size], lies: Mapping[Slot, Spec]) -> Plan:
+    """A plan with what each device of a mesh holds and sends.
+
+    Args:
+        made: the plan.
+        mesh: the size of every mesh axis.
+        lies: how arrays lie on it, in the library's own layout: w and one of x and y, or more.
+    """
+    problem = made.problem.replace(borders=made.borders)
     return dataclasses.replace(
         made,
-        mesh=tuple(sizes.items()),
-        specs=tuple((name, _frozen(spec)) for name, spec in specs.items()),
-        device_records=legs_devices(problem, lies, sizes, platform),
+        mesh=tuple(mesh.items()),
+        device_records=legs_devices(problem, lies, mesh, made.platform),
     )
 
 
@@ -250,6 +284,7 @@ def _assemble(
         problem=problem,
         layout=resolved.layout,
         notes=tuple(looks_like_another_order(call)),
+        borders=resolved.borders,
         **_consequences(problem, call.op, platform, own_pads),
     )
 

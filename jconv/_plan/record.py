@@ -7,7 +7,7 @@ from typing import Any
 
 from jconv._core.geometry import Shape, Size, product
 from jconv._core.layout import Layout
-from jconv._core.problem import Problem
+from jconv._core.problem import Borders, Problem
 from jconv._devices.mesh_plan import LegDevices
 from jconv._plan.leg import Leg, plain
 from jconv._planner.choose import promise
@@ -36,6 +36,7 @@ class PlanRecord:
     mesh: tuple[tuple[str, Size], ...] = ()
     specs: tuple[tuple[str, Any], ...] = ()
     device_records: tuple[tuple[str, LegDevices], ...] = ()
+    borders: Borders | None = None
 
     @property
     def devices(self) -> dict[str, LegDevices]:

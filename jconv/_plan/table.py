@@ -141,8 +141,15 @@ def _devices(plan: PlanRecord) -> list[str]:
                 ),
             )
         ]
-    reasons = [f"{name}: {why}" for name, leg in plan.device_records for why in leg.reasons]
-    return [*wrap(f"mesh {axes}"), *lines, *(line for why in reasons for line in wrap(why))]
+    said = [f"{name} is split: {split_text(leg.split)}" for name, leg in plan.device_records]
+    said += [f"{name}: {why}" for name, leg in plan.device_records for why in leg.reasons]
+    return [*wrap(f"mesh {axes}"), *lines, *(line for text in said for line in wrap(text))]
+
+
+def split_text(split: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Which mesh axes split which dimensions: "the batch over data, spatial axis 0 over rows"."""
+    parts = [f"{role} over {' and '.join(axes)}" for role, axes in split]
+    return ", ".join(parts) or "not at all"
 
 
 def _legs(plan: PlanRecord) -> list[str]:

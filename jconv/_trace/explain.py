@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,11 +11,14 @@ import jax
 from jconv._core import jax_hooks
 from jconv._core.errors import ConvError
 from jconv._core.geometry import Axis
-from jconv._core.problem import Problem
+from jconv._core.problem import OPERANDS, Problem, Slot
+from jconv._devices.mesh_plan import leg_devices
+from jconv._devices.roles import Spec
 from jconv._ops.primitives import PRIMITIVES
 from jconv._plan.plan import Plan, plan_of
 from jconv._planner.policy import captured
 from jconv._trace.accelerate import accelerate
+from jconv._trace.lies import Known, follow, inner_known, note_results, of_argument, of_operands
 
 
 def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
@@ -23,6 +27,11 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
     fn is traced, not run: the arguments may be arrays or jax.ShapeDtypeStruct. The plan's
     `leg` says which of the three operations stands there; convolutions inside scan, cond, jit
     and the like are listed once for each place in the code.
+
+    Where arguments lie on a mesh, a plan's `devices` says how its convolution is split, what moves
+    between devices, and why an operand is brought together. Over explicit mesh axes the types of
+    all values say how they lie; over automatic ones the arguments' shardings are followed through
+    the program as far as they can be, and a note names an operand that is left to the compiler.
 
     Args:
         fn: a function of anything: arrays, trees of them, whole models.
@@ -48,11 +57,53 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
             got=fn,
             expected="a function of the arguments that follow it",
         )
-    return [plan_of(problem) for problem in problems_of(fn, args)]
+    return [_plan(found) for found in convolutions_of(fn, args)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A convolution in a traced program.
+
+    Attributes:
+        problem: its leg, in the library's own layout, borders included.
+        mesh: the sizes of the mesh axes that its operands lie on; empty where none are known.
+        specs: how its operands lie, of those that are known.
+    """
+
+    problem: Problem
+    mesh: tuple[tuple[str, int], ...] = ()
+    specs: tuple[tuple[Slot, Spec], ...] = ()
+
+
+def _plan(found: Found) -> Plan:
+    """The plan of a convolution, with what each device does where its arrays lie on a mesh."""
+    problem, mesh, specs = found.problem, dict(found.mesh), dict(found.specs)
+    made = plan_of(problem.unbordered)
+    if not specs:
+        return made
+    record, _ = leg_devices(problem, specs, mesh, made.platform)
+    notes = [
+        f"How {slot} lies on the mesh is left to the compiler: it is taken to lie as "
+        "this leg is split."
+        for slot in OPERANDS[problem.leg]
+        if slot not in specs
+    ]
+    return dataclasses.replace(
+        made,
+        mesh=found.mesh,
+        specs=tuple((slot, spec) for slot, spec in record.specs if slot != "y"),
+        device_records=((problem.leg, record),),
+        notes=(*made.notes, *notes),
+    )
 
 
 def problems_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Problem]:
     """The problem of every convolution in fn(*args), in the order of the traced program."""
+    return [found.problem.unbordered for found in convolutions_of(fn, args)]
+
+
+def convolutions_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Found]:
+    """Every convolution in fn(*args), in the order of the traced program."""
     leaves, structure = jax.tree.flatten(args)
     places = [n for n, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
 
@@ -66,30 +117,43 @@ def problems_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Problem]:
     # What lax's convolutions are is what accelerate makes of them.
     can_rewrite = jax_hooks.JAXPRS is not None and PRIMITIVES
     read = accelerate(on_arrays) if can_rewrite else on_arrays
-    jaxpr = jax.make_jaxpr(read)(*(leaves[place] for place in places))
-    return list(problems_in(jaxpr.jaxpr))
+    arrays = [leaves[place] for place in places]
+    jaxpr = jax.make_jaxpr(read)(*arrays).jaxpr
+    lies = zip(jaxpr.invars, map(of_argument, arrays), strict=True)
+    return list(_found_in(jaxpr, {variable: of for variable, of in lies if of is not None}))
 
 
 def problems_in(jaxpr: Any) -> Iterator[Problem]:
     """The problem of every convolution in a jaxpr, jconv's and lax's."""
+    return (found.problem.unbordered for found in _found_in(jaxpr, {}))
+
+
+def _found_in(jaxpr: Any, known: Known) -> Iterator[Found]:
+    """The convolutions of a jaxpr; how its results lie is added to what is known."""
     for equation in jaxpr.eqns:
-        if equation.primitive in PRIMITIVES:
-            yield equation.params["problem"].unordered.unbordered
+        conv = equation.primitive in PRIMITIVES
+        if conv:
+            mesh, specs = of_operands(equation, known)
+            problem = equation.params["problem"].unordered
+            yield Found(problem, tuple(mesh.items()), tuple(specs.items()))
         elif equation.primitive.name == "conv_general_dilated":
-            yield _from_lax(equation)
+            yield Found(_from_lax(equation))
         else:
             for value in equation.params.values():
-                yield from _inside(value)
+                yield from _inside(equation, value, known)
+        follow(equation, known, conv=conv)
 
 
-def _inside(value: Any) -> Iterator[Problem]:
-    """The problems in whatever jaxprs a parameter holds."""
+def _inside(equation: Any, value: Any, known: Known) -> Iterator[Found]:
+    """The convolutions in whatever jaxprs an equation's parameter holds."""
     if isinstance(value, tuple | list):
         for entry in value:
-            yield from _inside(entry)
+            yield from _inside(equation, entry, known)
     inner = getattr(value, "jaxpr", value)
     if hasattr(inner, "eqns"):
-        yield from problems_in(inner)
+        within = inner_known(equation, inner, known)
+        yield from _found_in(inner, within)
+        note_results(equation, inner, within, known)
 
 
 def _from_lax(equation: Any) -> Problem:

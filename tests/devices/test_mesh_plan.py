@@ -2,107 +2,20 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import random
-import re
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from mesh_bytes import mesh_of, planned_legs, unequal
 from random_splits import draw
 
 import jconv
 from jconv._cli import main as cli
 
 pytestmark = pytest.mark.devices
-
-KINDS = ("all-gather", "all-reduce", "collective-permute", "all-to-all", "reduce-scatter")
-
-
-def operand_bytes(text):
-    """Bytes of the operands of each kind of collective in a compiled float32 program."""
-    found = {}
-    for kind in KINDS:
-        total = 0
-        for call in re.finditer(rf"= .*? {kind}(?:-start)?\((.*?)\)", text):
-            for operand in call.group(1).split(","):
-                name = operand.split()[-1].lstrip("%")
-                made = re.search(rf"%?{re.escape(name)} = f32\[([\d,]*)\]", text)
-                assert made, f"{name} of {kind} is not in the program"
-                total += 4 * int(np.prod([int(n) for n in made.group(1).split(",") if n] or [1]))
-        found[kind] = total
-    return found
-
-
-def legs_of(plan, settings):
-    x, w = plan.x_shape, plan.w_shape
-    return {
-        "conv": (lambda x, w: jconv.conv(x, w, **settings), "xw"),
-        "input_grad": (lambda g, w: jconv.conv_input_grad(g, w, input_shape=x, **settings), "yw"),
-        "filter_grad": (
-            lambda x, g: jconv.conv_filter_grad(x, g, filter_shape=w, **settings),
-            "xy",
-        ),
-    }
-
-
-def compare(x_shape, w_shape, shape, specs, settings, kind="Auto"):
-    """How many legs of a call were compared: those whose result divides among the devices."""
-    if len(jax.devices()) < 8:
-        pytest.skip("needs eight devices (jax_num_cpu_devices came too late)")
-    names = ("a", "b", "c")[: len(shape)]
-    sizes = dict(zip(names, shape, strict=True))
-    mesh = jax.make_mesh(shape, names, axis_types=(getattr(AxisType, kind),) * len(names))
-    plan = jconv.plan(
-        x_shape,
-        w_shape,
-        mesh=sizes,
-        x_spec=specs["x"],
-        w_spec=specs["w"],
-        platform="cpu",
-        **settings,
-    )
-    shapes = {"x": plan.x_shape, "w": plan.w_shape, "y": plan.y_shape}
-    seen = 0
-    for leg, (fn, slots) in legs_of(plan, settings).items():
-        record = plan.devices[leg]
-        parts = dict(record.shapes)
-        lies = {s: specs.get(s) for s in "xw"} | {"y": ()}
-        split = dict(plan.devices["conv"].split)
-        lies["y"] = [split.get(role, ()) for role in _roles(len(x_shape) - 2, settings)]
-        out = ({"x", "w", "y"} - set(slots)).pop()
-        uneven = [
-            size % int(np.prod([sizes[axis] for axis in axes]))
-            for size, axes in zip(shapes["y"], lies["y"], strict=True)
-        ]
-        # A program's results are always in parts of one size, at the price of a gather.
-        part = zip(shapes[out], parts[out], strict=True)
-        if any(uneven) or any(size % rows for size, rows in part):
-            continue
-        avals = [
-            jax.ShapeDtypeStruct(
-                shapes[s],
-                jnp.float32,
-                sharding=NamedSharding(mesh, P(*(tuple(axes) or None for axes in lies[s] or ()))),
-            )
-            for s in slots
-        ]
-        text = jax.jit(fn).lower(*avals).compile().as_text()
-        found = operand_bytes(text)
-        planned = record.permuted, record.reduced, record.gathered
-        moved = found["all-gather"] + found["all-to-all"]
-        read = found["collective-permute"], found["all-reduce"], moved
-        assert planned == read, (leg, x_shape, w_shape, sizes, specs, settings, record.reasons)
-        seen += 1
-    return seen
-
-
-def _roles(rank, settings):
-    outputs = "the groups" if settings.get("groups", 1) > 1 else "the output channels"
-    return ["the batch", *(f"spatial axis {a}" for a in range(rank)), outputs]
-
 
 CASES = {
     "batch": ((64, 32, 32, 128), (3, 3, 128, 128), (8,), {"x": [["a"]], "w": []}, {}),
@@ -131,25 +44,61 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_bytes_are_those_of_the_program(name):
-    assert compare(*CASES[name]) == 3
+def compared(cases):
+    """How many legs of the calls were compared; the bytes of every one are the program's."""
+    if len(jax.devices()) < 8:
+        pytest.skip("needs eight devices (jax_num_cpu_devices came too late)")
+    by_mesh = collections.defaultdict(list)
+    for case in cases:
+        by_mesh[case["mesh"]].append(case)
+    count = 0
+    for shape, of_mesh in by_mesh.items():
+        mesh = mesh_of(shape, "Auto")
+        legs = [leg for case in of_mesh for leg in planned_legs(case, mesh)]
+        assert unequal(legs) == []
+        count += len(legs)
+    return count
+
+
+def drawn(numbers):
+    cases = (draw(random.Random(number)) for number in numbers)
+    return [case for case in cases if _makes_something(case)]
+
+
+def _makes_something(case):
+    try:
+        return 0 not in jconv.plan(case["x"], case["w"], **case["settings"]).y_shape
+    except jconv.ConvError:
+        return False
+
+
+def test_bytes_are_those_of_the_program():
+    fields = ("x", "w", "mesh", "specs", "settings")
+    cases = [dict(zip(fields, case, strict=True)) for case in CASES.values()]
+    assert compared(cases) == 3 * len(CASES)
+
+
+MESHES = [(8,), (2, 4), (2, 2, 2), (3, 2)]
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_bytes_of_random_splits(mesh):
+    """More than a hundred legs: batch, rows, channels and groups over one to three mesh axes."""
+    cases = [case for case in drawn(range(100)) if case["mesh"] == mesh]
+    assert compared(cases) >= 24
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
 def test_bytes_of_many_random_splits(block):
-    seen = 0
-    for number in range(1000 + 15 * block, 1015 + 15 * block):
-        case = draw(random.Random(number))
-        try:
-            plan = jconv.plan(case["x"], case["w"], **case["settings"])
-        except jconv.ConvError:
-            continue
-        if 0 in plan.y_shape:
-            continue
-        seen += compare(case["x"], case["w"], case["mesh"], case["specs"], case["settings"])
-    assert seen >= 12
+    assert compared(drawn(range(1000 + 15 * block, 1015 + 15 * block))) >= 12
+
+
+def test_wrong_bytes_are_noticed():
+    (case,) = drawn([3])
+    legs = planned_legs(case, mesh_of(case["mesh"], "Auto"))
+    wrong = dataclasses.replace(legs[0].record, permuted=legs[0].record.permuted + 4)
+    assert unequal([dataclasses.replace(legs[0], record=wrong)])
 
 
 def test_the_planner_plans_the_local_problem():

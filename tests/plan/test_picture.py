@@ -104,6 +104,41 @@ def random_plan(rng):
 
 
 PLANS = {name: plan_of(*case) for name, case in CASES.items()}
+MESHES = {
+    "batch and rows": (
+        (8, 64, 64, 32),
+        (5, 3, 32, 64),
+        {"data": 2, "rows": 4},
+        {"x": ("data", "rows")},
+        {},
+    ),
+    "channels": (
+        (1, 64, 64, 32),
+        (3, 3, 32, 64),
+        {"a": 2, "b": 8},
+        {"x": (None, "b", None, "a"), "w": (None, None, None, "b")},
+        {"stride": 2},
+    ),
+    "circular": ((4, 32, 4), (7, 4, 8), {"a": 4}, {"x": (None, "a")}, {"padding_mode": "circular"}),
+    "symbols": (
+        ("b", "h", "h", 16),
+        (3, 3, 16, 32),
+        {"a": "D"},
+        {"x": (None, "a")},
+        {"padding": 1},
+    ),
+    "whole": ((4, 32, 4), (3, 4, 8), {"a": 4}, {}, {}),
+    "many devices": ((512, 64, 4), (3, 4, 8), {"a": 512}, {"x": ("a",)}, {}),
+}
+
+
+def plan_on_mesh(x, w, mesh, specs, settings):
+    specs = {f"{name}_spec": spec for name, spec in specs.items()}
+    return jconv.plan(x, w, mesh=mesh, platform="cpu", **specs, **settings)
+
+
+ON_MESHES = {f"mesh: {name}": plan_on_mesh(*case) for name, case in MESHES.items()}
+PLANS |= {name: plan for name, plan in ON_MESHES.items() if "symbols" not in name}
 PLANS |= {f"random-{n}": random_plan(random.Random(n)) for n in range(120)}
 
 
@@ -305,6 +340,28 @@ def test_a_picture_can_be_read(name):
     assert local(root[0]) == "title"
     assert root[0].text == root.get("aria-label")
     assert plan_text(PLANS[name].y_shape) in root[0].text
+
+
+@pytest.mark.parametrize("name", ON_MESHES)
+def test_a_plan_on_a_mesh_shows_its_parts_and_what_crosses(name):
+    plan = ON_MESHES[name]
+    root = ElementTree.fromstring(plan.to_svg())
+    assert wrong_layout(root) is None
+    (drawn,) = groups(root, "jc-devices")
+    legs = groups(drawn, "jc-leg")
+    assert [leg.get("data-leg") for leg in legs] == list(plan.devices)
+    for group, record in zip(legs, plan.devices.values(), strict=True):
+        carried = {str(n) for pair in record.halo for n in pair if n != 0}
+        assert {e.get("data-rows") for e in groups(group, "jc-sent")} == carried
+        assert bool(groups(group, "jc-part")) == bool(record.split)
+        assert [e.text for e in groups(group, "jc-why")] == list(record.reasons)
+        assert bool(groups(group, "jc-sum")) == bool(record.reduced)
+        said = " ".join(words(group))
+        if "symbols" not in name:
+            assert str(dict(record.shapes)["x"]) in said
+        for role, axes in record.split:
+            assert f"over {' and '.join(axes)}" in said
+            assert role in said
 
 
 def plan_text(shape):

@@ -25,6 +25,7 @@ from jconv._core import symbols
 from jconv._core.geometry import Size, is_static, smallest_size
 from jconv._core.layout import spatial_names
 from jconv._plan.picture.axis import draw_conv, draw_transposed
+from jconv._plan.picture.devices import draw_devices
 from jconv._plan.picture.grid import rows
 from jconv._plan.picture.plane import draw_plane, lay_out
 from jconv._plan.picture.strip import Strip
@@ -53,6 +54,9 @@ def plan_svg(plan: PlanRecord, *, plane: bool = True) -> str:
         with canvas.group("jc-plane"):
             planes = lay_out(strips[0], strips[1])
             draw_plane(canvas, planes, y + 16, transposed=plan.op != "conv")
+    if plan.mesh:
+        with canvas.group("jc-devices"):
+            draw_devices(canvas, plan, canvas.bottom + 30)
     return canvas.svg(_headline(plan), "; ".join(facts))
 
 

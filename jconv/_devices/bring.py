@@ -1,0 +1,145 @@
+"""An operand that lies otherwise than a leg wants it: what is sent to bring it there, and how.
+
+Each dimension of an array is split over some mesh axes, outer first. Four steps lead from one
+split to another: a dimension's parts are *cut* smaller where each device holds what it is to keep,
+*exchanged* for parts of another dimension over the same mesh axes, *permuted* where devices hold
+parts in another order, and *gathered* where they are to hold more than they do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import jax
+from jax import lax
+
+from jconv._core.geometry import Shape, Size, is_static, product, same
+from jconv._devices.roles import Spec
+
+Axes = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step of bringing an operand to where a leg wants it.
+
+    Attributes:
+        kind: what is done.
+        dim: the dimension that changes.
+        names: the mesh axes that the step is over; in a permutation those of the parts held.
+        wanted: in a permutation the mesh axes in the order that is wanted.
+        into: in an exchange the dimension that is split from then on.
+        sent: elements that a device sends.
+    """
+
+    kind: Literal["cut", "exchange", "permute", "gather"]
+    dim: int
+    names: Axes
+    sent: Size
+    wanted: Axes = ()
+    into: int = 0
+
+
+def steps_between(
+    shape: Shape, lies: Spec, wanted: Spec, sizes: Mapping[str, Size]
+) -> tuple[Step, ...]:
+    """The steps from how an array lies to how it is wanted, in their order.
+
+    Args:
+        shape: of the whole array.
+        lies, wanted: the mesh axes of each dimension.
+        sizes: the mesh axes' sizes.
+    """
+    lies, wanted = (
+        tuple(tuple(name for name in names if not same(sizes[name], 1)) for names in spec)
+        for spec in (lies, wanted)
+    )
+    part = [_share(n, names, sizes) for n, names in zip(shape, lies, strict=True)]
+    have, steps = list(lies), []
+
+    def add(step: Step, at: int, names: Axes) -> None:
+        steps.append(step)
+        have[at], part[at] = names, _share(shape[at], names, sizes)
+
+    for dim, into in itertools.permutations(range(len(shape)), 2):
+        kept = wanted[dim]
+        over = have[dim][len(kept) :]
+        if over and have[dim][: len(kept)] == kept and wanted[into] == (*have[into], *over):
+            add(Step("exchange", dim, over, product(part), into=into), dim, kept)
+            have[into] = wanted[into]
+            part[into] = _share(shape[into], wanted[into], sizes)
+    for dim, names in enumerate(wanted):
+        if have[dim] != names and names[: len(have[dim])] == have[dim]:
+            add(Step("cut", dim, names[len(have[dim]) :], 0), dim, names)
+    for dim in reversed(range(len(shape))):
+        held, names = have[dim], wanted[dim]
+        if held == names:
+            continue
+        if set(held) < set(names):
+            part[dim] = _share(shape[dim], names, sizes)
+            add(Step("permute", dim, held, product(part), wanted=names), dim, names)
+            continue
+        kept = 0
+        while held[kept : kept + 1] and held[kept : kept + 1] == names[kept : kept + 1]:
+            kept += 1
+        add(Step("gather", dim, held[kept:], product(part)), dim, held[:kept])
+        if names[kept:]:
+            add(Step("cut", dim, names[kept:], 0), dim, names)
+    return tuple(steps)
+
+
+def in_equal_parts(shape: Shape, lies: Spec, wanted: Spec, sizes: Mapping[str, int]) -> bool:
+    """Whether every dimension that changes is held in parts of one size, before and after."""
+    return all(
+        n % math.prod(sizes[name] for name in names) == 0
+        for n, before, after in zip(shape, lies, wanted, strict=True)
+        if before != after
+        for names in (before, after)
+    )
+
+
+def bring(part: jax.Array, steps: Sequence[Step], sizes: Mapping[str, int]) -> jax.Array:
+    """A device's part of an array after the steps; they are for parts of one size."""
+    for step in steps:
+        if step.kind == "cut":
+            part = _cut(part, step.dim, step.names, sizes)
+        elif step.kind == "exchange":
+            part = lax.all_to_all(part, step.names, step.into, step.dim, tiled=True)
+        elif step.kind == "gather":
+            part = lax.all_gather(part, step.names, axis=step.dim, tiled=True)
+        else:
+            added = tuple(name for name in step.wanted if name not in step.names)
+            part = _cut(part, step.dim, added, sizes)
+            held = (*step.names, *added)
+            part = lax.ppermute(part, step.wanted, _reordered(held, step.wanted, sizes))
+    return part
+
+
+def _share(size: Size, names: Axes, sizes: Mapping[str, Size]) -> Size:
+    parts = product([sizes[name] for name in names])
+    return size if is_static(parts) and parts == 1 else -(-size // parts)
+
+
+def _cut(part: jax.Array, dim: int, names: Axes, sizes: Mapping[str, int]) -> jax.Array:
+    rows = part.shape[dim] // math.prod(sizes[name] for name in names)
+    return lax.dynamic_slice_in_dim(part, lax.axis_index(names) * rows, rows, axis=dim)
+
+
+def _reordered(held: Axes, wanted: Axes, sizes: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Who sends to whom, as places in the order of `wanted`, where parts are held as `held` says.
+
+    A device at some place along each mesh axis holds the part of that place in `held`'s order,
+    which is the part of another device in the order of `wanted`.
+    """
+    places = itertools.product(*(range(sizes[name]) for name in wanted))
+    sends = []
+    for source, place in enumerate(places):
+        at, number = dict(zip(wanted, place, strict=True)), 0
+        for name in held:
+            number = number * sizes[name] + at[name]
+        sends.append((source, number))
+    return sends
