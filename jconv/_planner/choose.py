@@ -15,6 +15,7 @@ from jconv._core.problem import ONE_WINDOW, Problem
 
 AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
 UNMEASURED = "was not measured on this platform: jconv.autotune measures it"
+ABOUT_AS_FAST = 1.25  # times the least predicted cost; predictions are not more certain than that
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
 
 
@@ -52,6 +53,10 @@ def _choose(problem: Problem, platform: str) -> Choice:
             name: handicapped(BY_NAME[name], problem, cost) for name, cost in costs.items()
         }
         chosen = min(compared, key=compared.__getitem__)
+        if problem.frugal and not measured:
+            most = min(ABOUT_AS_FAST * costs[chosen], costs["direct"])
+            near = [name for name, cost in costs.items() if cost <= most] or [chosen]
+            chosen = min(near, key=lambda name: BY_NAME[name].workspace(problem, platform))
     for name, cost in costs.items():
         if name == chosen:
             continue
