@@ -81,6 +81,7 @@ class Problem:
     `orders` and `high` say how the caller wrote it, which only matters where it is written as
     lax writes it: for x, w and y the position of each dimension above in the caller's arrays,
     which are then the leg's operands and result; and the high pads. None: as above, and as few.
+    `frugal`: of algorithms that are about as fast the one with the least workspace is to run.
     `vmapped` is () or one leading dimension that all three slots share: a vmap over both
     operands, which is not a convolution of any single batch.
     """
@@ -103,6 +104,7 @@ class Problem:
     borders: Borders | None = None  # `axes` are then those of the padded x
     orders: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None = None
     high: tuple[int, ...] | None = None
+    frugal: bool = False
 
     def shape(self, slot: Slot) -> Shape:
         if slot == "w":
@@ -176,7 +178,9 @@ class Problem:
     @property
     def bare(self) -> Problem:
         """The problem itself, without what the caller lets the planner choose from."""
-        return self.unordered.replace(policy="auto", workspace=None, runs=None, tuning=None)
+        return self.unordered.replace(
+            policy="auto", workspace=None, runs=None, tuning=None, frugal=False
+        )
 
     @property
     def unordered(self) -> Problem:

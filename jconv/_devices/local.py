@@ -84,6 +84,8 @@ def localize(problem: Problem, split: Split) -> LocalLeg:
         f=share("f", problem.f),
         vmapped=tuple(share("v", size) for size in problem.vmapped),
     )
+    if any(halo is not None for halo in halos):  # images too large for one device
+        local = local.replace(frugal=True)
     if split.reduced(problem.leg):  # what is added up is rounded once, afterwards
         local = local.replace(**{f"{OUTPUT[problem.leg]}_dtype": local.wide_dtype})
     return LocalLeg(problem, split, tuple(halos), local)

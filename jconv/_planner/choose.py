@@ -18,6 +18,7 @@ from jconv._planner.compile_time import LIMIT, compile_seconds
 
 AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
 UNMEASURED = "was not measured on this platform: jconv.autotune measures it"
+ABOUT_AS_FAST = 1.25  # times the least predicted cost; predictions are not more certain than that
 LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
 
 
@@ -67,6 +68,10 @@ def _choose(problem: Problem, platform: str) -> Choice:
             rejected[chosen] = f"predicted to take {compiling(chosen):.2g} s to compile"
             del compared[chosen], costs[chosen]
             chosen = min(compared, key=compared.__getitem__)
+        if problem.frugal and not measured:
+            most = min(ABOUT_AS_FAST * costs[chosen], costs["direct"])
+            near = [name for name, cost in costs.items() if cost <= most] or [chosen]
+            chosen = min(near, key=lambda name: BY_NAME[name].workspace(problem, platform))
     totals = costs
     if runs is not None:
         totals = {name: runs * cost + compiling(name) for name, cost in costs.items()}

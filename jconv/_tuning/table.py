@@ -219,7 +219,7 @@ def _ms(seconds: float) -> str:
 
 # --- problems as JSON ---------------------------------------------------------------------
 
-_LEFT_OUT = {"policy", "workspace", "runs", "tuning", "orders", "high"}
+_LEFT_OUT = {"policy", "workspace", "runs", "tuning", "orders", "high", "frugal"}
 
 
 def _written(problem: Problem) -> dict[str, Any]:

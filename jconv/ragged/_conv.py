@@ -29,6 +29,7 @@ from jconv._ops.conv import Ints, Layout, Padding, PaddingMode, Precision
 from jconv.ragged import _lay as lay
 from jconv.ragged._call import Setup, read_call, read_setup, read_sizes
 from jconv.ragged._rule import Rule
+from jconv.ragged._split import on_own_examples
 
 
 def conv(
@@ -92,8 +93,9 @@ def conv(
     shape = order.canonical("x", call.shapes["x"])
     known = read_sizes(op, sizes, shape)
     _check_borders(op, setup, known, padding)
-    operands = (jnp.transpose(as_operand(array), o) for array, o in ((x, order.x), (w, order.w)))
-    y, y_sizes = _conv(setup, *operands, known, rows=_outputs(resolved))
+    x, w = (jnp.transpose(as_operand(array), o) for array, o in ((x, order.x), (w, order.w)))
+    given = (x, (w,), (jnp.asarray(known),))
+    y, y_sizes = on_own_examples(_conv, (setup,), *given, rows=_outputs(resolved))
     return jnp.transpose(y, order.inverse("y")), y_sizes.reshape(np.shape(sizes))
 
 
@@ -175,8 +177,9 @@ def conv_transpose(
     made = order.canonical("x", resolved.out_shape)
     rows = made[1:-1]
     wanted = _wanted(op, setup, known, output_sizes, output_padding, made)
-    operands = (jnp.transpose(as_operand(array), o) for array, o in ((x, order.y), (w, order.w)))
-    y = _conv_transpose(setup, *operands, known, wanted, rows=rows)
+    x, w = (jnp.transpose(as_operand(array), o) for array, o in ((x, order.y), (w, order.w)))
+    given = (x, (w,), (jnp.asarray(known), wanted))
+    y = on_own_examples(_conv_transpose, (setup,), *given, rows=rows)
     return jnp.transpose(y, order.inverse("x")), wanted.reshape(np.shape(sizes))
 
 

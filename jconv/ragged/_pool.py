@@ -20,6 +20,7 @@ from jconv._ops.conv import Layout as LayoutLike
 from jconv.ragged import _lay as lay
 from jconv.ragged._call import read_array, read_sizes
 from jconv.ragged._rule import Rule
+from jconv.ragged._split import on_own_examples
 
 
 def pool(
@@ -91,7 +92,8 @@ def pool(
         resolve_axis(size, rule.k, rule.padding, s=rule.s, b=1, d=rule.d)[0]
         for size, rule in zip(batch.shape[1:-1], rules, strict=True)
     )
-    y, y_sizes = _pool(rules, kind, count_padding, batch, known, rows=rows)
+    told, own = (rules, kind, count_padding), (jnp.asarray(known),)
+    y, y_sizes = on_own_examples(_pool, told, batch, (), own, rows=rows)
     return jnp.transpose(y, order.inverse("x")), y_sizes.reshape(np.shape(sizes))
 
 
