@@ -126,6 +126,8 @@ class ConvError(ValueError):
 
 
 def _wrap(text: str, indent: str) -> str:
+    if len(text) <= WIDTH and text.isprintable():  # textwrap takes most of a diagnosis's time
+        return text.rstrip()
     return textwrap.fill(
         text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

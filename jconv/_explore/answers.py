@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jconv._core import geometry
 from jconv._core.errors import ConvError
 from jconv._core.layout import spatial_names
-from jconv._diagnosis.diagnose import Diagnosis, diagnose
 from jconv._explore.calls.jax_calls import jconv_call
 from jconv._explore.calls.write import write_calls
 from jconv._explore.edit import channels_of, edit, features_of
 from jconv._explore.limits import MAX_SOLUTIONS, MAX_SOLVED, RefusedError, check_rank
+from jconv._explore.mending import consistent_sizes, diagnosis_of, remedies_of
 from jconv._explore.plane import plane_answer
 from jconv._explore.question import (
     Question,
@@ -21,14 +20,19 @@ from jconv._explore.question import (
     read_number,
     write_address,
 )
-from jconv._explore.whole import apply, forward_plan, numbers_of, size_at, solved_padding
+from jconv._explore.whole import (
+    forward_plan,
+    in_full,
+    numbers_of,
+    size_at,
+    solved_padding,
+)
 from jconv._plan.picture.picture import plan_svg
 from jconv._plan.plan import Plan
 from jconv._plan.solve import Solution, solve
 from jconv._plan.table import amount
 
 Answer = dict[str, Any]
-MOST_BUTTONS = 12  # sizes offered for one axis
 # Content-Security-Policy forbids style attributes; the page's own style says the same.
 _STYLE = ' style="max-width:100%;height:auto"'
 
@@ -45,8 +49,9 @@ def plan_answer(request: Mapping[str, Any]) -> Answer:
     }
     try:
         question.check()
+        answer["call"] = jconv_call(solved_padding(question))
         # The name of a padding beside numbers is not known for sizes that are symbols.
-        found = _diagnosis(question)
+        found = diagnosis_of(question)
         if not found.ok:
             return {**answer, "error": found.text, "argument": found.argument}
         plan = forward_plan(question)
@@ -54,14 +59,14 @@ def plan_answer(request: Mapping[str, Any]) -> Answer:
         return {**answer, "error": str(error), "argument": error.argument}
     except RefusedError as why:
         return {**answer, "error": str(why), "argument": None}
+    narrow = request.get("narrow") is True  # the page has room for about 400 pixels
     return {
         **answer,
         "ok": True,
-        "call": jconv_call(solved_padding(question)),
         "text": str(plan),
         "shapes": _shapes(question, plan),
-        "svg": without_style(plan_svg(plan, plane=False)),
-        "plane": _plane(plan, request.get("at")),
+        "svg": without_style(plan_svg(plan, plane=False, narrow=narrow)),
+        "plane": _plane(plan, request.get("at"), narrow),
         "axes": _axes(question, plan),
         "legs": _legs(question, plan),
         "parameters": amount(plan.parameters, ""),
@@ -74,20 +79,15 @@ def diagnose_answer(request: Mapping[str, Any]) -> Answer:
     question, _ = _read(request)
     try:
         question.check()
-        found = _diagnosis(question)
+        found = diagnosis_of(question)
     except RefusedError as why:
         return {"ok": False, "argument": None, "text": str(why), "remedies": [], "sizes": []}
-    remedies = []
-    for remedy in found.remedies:
-        mended = apply(question, remedy)
-        address = None if mended is None else write_address(mended)
-        remedies.append({"argument": remedy.argument, "text": remedy.text, "address": address})
     return {
         "ok": found.ok,
         "argument": found.argument,
         "text": found.text,
-        "remedies": remedies,
-        "sizes": _consistent(question),
+        "remedies": remedies_of(question, found),
+        "sizes": consistent_sizes(question, found),
     }
 
 
@@ -126,6 +126,11 @@ def without_style(svg: str) -> str:
 
 def _read(request: Mapping[str, Any]) -> tuple[Question, str | None]:
     """The question after the change, and why something of it was refused."""
+    question, refused = _changed(request)
+    return in_full(question), refused
+
+
+def _changed(request: Mapping[str, Any]) -> tuple[Question, str | None]:
     try:
         question = read_address(str(request.get("address", "")))
     except RefusedError as why:
@@ -163,20 +168,6 @@ def _sizes(name: str, value: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _diagnosis(question: Question) -> Diagnosis:
-    question = solved_padding(question)
-    shapes = question.shapes()
-    symbolic = any(isinstance(size, str) for shape in shapes.values() for size in shape)
-    if symbolic and question.op in ("conv", "conv_transpose"):
-        try:
-            forward_plan(question)
-        except ConvError as error:
-            return Diagnosis(False, error.argument, tuple(error.remedies), str(error))
-        return Diagnosis(True, None, (), "Nothing is wrong, for all sizes that the symbols take.")
-    arguments = {n if n.endswith("_shape") else f"{n}_shape": s for n, s in shapes.items()}
-    return diagnose(op=question.op, **arguments, **question.settings())  # type: ignore[arg-type]
-
-
 # --- the parts of an answer ---------------------------------------------------------------
 
 
@@ -186,7 +177,7 @@ def _form(question: Question) -> Answer:
     told = {"conv_input_grad": "x", "conv_filter_grad": "w"}.get(question.op)
     axes = []
     for axis, name in enumerate(names):
-        rule = question.padding[axis]
+        rule, mode = question.padding[axis], question.padding_mode[axis]
         try:
             pads = numbers_of(question, axis)
         except RefusedError:
@@ -204,7 +195,7 @@ def _form(question: Question) -> Answer:
                 "padding": rule if isinstance(rule, str) else "numbers",
                 "low": pads[0],
                 "high": pads[1],
-                "padding_mode": question.padding_mode[axis],
+                "padding_mode": mode if isinstance(mode, str) else ":".join(mode),
                 "output_padding": None if extra is None else extra[axis],
             }
         )
@@ -216,7 +207,12 @@ def _form(question: Question) -> Answer:
         "op": question.op,
         "rank": question.rank,
         "layout": question.layout or f"N{names}C",
-        "layouts": [f"N{names}C", f"NC{names}"],
+        "layouts": [
+            f"N{names}C",
+            f"NC{names}",
+            f"N{names}C,OI{names},N{names}C",
+            f"NC{names},{names}IO,NC{names}",
+        ],
         "batch": channels_of(question, first, 0),
         "channels": channels_of(question, first, -1),
         "features": features_of(question),
@@ -242,9 +238,9 @@ def _shapes(question: Question, plan: Plan) -> Answer:
     return {name: [str(size) for size in known[name]] for name in names}
 
 
-def _plane(plan: Plan, at: Any) -> Answer | None:
+def _plane(plan: Plan, at: Any, narrow: bool) -> Answer | None:
     fits = isinstance(at, list) and len(at) == 2 and all(type(o) is int for o in at)
-    plane = plane_answer(plan, at if fits else None)
+    plane = plane_answer(plan, at if fits else None, narrow=narrow)
     return None if plane is None else {**plane, "svg": without_style(plane["svg"])}
 
 
@@ -285,66 +281,6 @@ def _legs(question: Question, plan: Plan) -> list[Answer]:
         }
         for name, leg in plan.legs.items()
     ]
-
-
-def _consistent(question: Question) -> list[Answer]:
-    """For each axis the sizes of x that the forward convolution takes to the same output.
-
-    Of a filter backprop, the sizes of the filter that x and g leave open.
-    """
-    if min((*question.stride, *question.dilation, *question.input_dilation)) < 1:
-        return []
-    sizes = _filters if question.op == "conv_filter_grad" else _inputs
-    found = []
-    for axis, name in enumerate(spatial_names(question.rank)):
-        try:
-            argument, field, now, choices = sizes(question, axis)
-        except (RefusedError, TypeError):  # a size that is a symbol, or has no place
-            continue
-        if 0 < len(choices) <= MOST_BUTTONS:
-            buttons = []
-            for size in choices:
-                change = {"field": field, "axis": axis, "value": str(size)}
-                changed = write_address(edit(question, change))
-                buttons.append({"size": size, "address": changed, "now": size == now})
-            found.append({"axis": name, "argument": argument, "buttons": buttons})
-    return found
-
-
-def _numbers(question: Question, axis: int, *names: str) -> list[int]:
-    sizes = [size_at(question, name, axis) for name in names]
-    if not all(isinstance(size, int) for size in sizes):
-        raise RefusedError("A size is a symbol.")
-    return sizes  # type: ignore[return-value]
-
-
-def _inputs(question: Question, axis: int) -> tuple[str, str, Any, range]:
-    s, d, b = question.stride[axis], question.dilation[axis], question.input_dilation[axis]
-    rule = question.padding[axis]
-    if question.op == "conv":
-        i, k = _numbers(question, axis, "x", "w")
-        o = geometry.resolve_axis(i, k, rule, s=s, b=b, d=d)[0]
-        return "x", "x_size", i, geometry.input_sizes(o, k, rule, s=s, b=b, d=d)
-    if question.op == "conv_input_grad":
-        o, k = _numbers(question, axis, "g", "w")
-        i = size_at(question, "x", axis)
-        return "input_shape", "x_size", i, geometry.input_sizes(o, k, rule, s=s, b=b, d=d)
-    o, k = _numbers(question, axis, "x", "w")
-    choices = geometry.input_sizes(o, k, rule, s=s, b=1, d=d)
-    try:
-        made = forward_plan(question)
-        now = made.y_shape[made.layout.spatial("x")[axis]]
-    except ConvError:
-        now = None
-    return "y", "output", now, choices
-
-
-def _filters(question: Question, axis: int) -> tuple[str, str, Any, range]:
-    i, o, k = _numbers(question, axis, "x", "g", "w")
-    factors = {"s": question.stride[axis], "d": question.dilation[axis]}
-    b = question.input_dilation[axis]
-    choices = geometry.filter_sizes(i, o, question.padding[axis], b=b, **factors)
-    return "filter_shape", "kernel", k, choices
 
 
 def _solution(

@@ -11,22 +11,22 @@ from jconv._core.layout import LayoutError, parse_layout, spatial_names
 from jconv._explore.limits import MAX_AXES, RefusedError
 from jconv._explore.question import (
     DTYPES,
-    MODES,
     OPERATIONS,
     PLATFORMS,
     RULES,
     Question,
     Size,
     read_layout,
+    read_mode,
     read_number,
     read_shape,
     read_size,
 )
 from jconv._explore.whole import (
-    forward_plan,
     numbers_of,
     plain_size,
     resized,
+    resolved,
     settings_of_rank,
     size_at,
     transposed_size,
@@ -62,15 +62,14 @@ def _set_op(question: Question, value: str) -> Question:
     """Another operation on the same three arrays, as far as they are known."""
     if value not in OPERATIONS:
         raise RefusedError("There is no operation of this name.")
+    before, after = question.x, question.g
     try:
-        made = forward_plan(question)
-        before, after = made.x_shape, made.y_shape
-        if question.op == "conv_transpose":
-            before, after = after, before
-        if question.op in ("conv_input_grad", "conv_filter_grad"):
-            after = question.g
+        if question.op == "conv":
+            after = resolved(question).out_shape
+        elif question.op == "conv_transpose":
+            before, after = resolved(question).out_shape, question.x
     except ConvError:
-        before, after = question.x, question.g if question.op != "conv" else question.x
+        after = question.x if question.op == "conv" else after
     before, after = (tuple(plain_size(size) for size in shape) for shape in (before, after))
     plain = question.replace(op=value, output_padding=None, output_shape=None)
     if value != "conv_transpose":
@@ -78,8 +77,8 @@ def _set_op(question: Question, value: str) -> Question:
     turned = plain.replace(x=after, g=before, input_dilation=(1,) * question.rank)
     wanted = [before[at] for at in question.positions.spatial("x")] if _fits(question) else []
     try:
-        made = forward_plan(turned)
-        if [made.y_shape[at] for at in made.layout.spatial("x")] == wanted or not wanted:
+        made = resolved(turned)
+        if [made.out_shape[at] for at in made.layout.spatial("x")] == wanted or not wanted:
             return turned
     except ConvError:
         pass
@@ -287,7 +286,7 @@ def _set_output(question: Question, axis: int, value: str) -> Question:
     if question.op == "conv_transpose":
         o = geometry.resolve_axis(wanted, k, rule, s=s, b=1, d=d)[0]
         question = _set_size("x")(question, axis, str(o))
-        sizes = [_output_size_now(question, a) for a in range(question.rank)]
+        sizes = _output_sizes_now(question)
         sizes[axis] = wanted
         told = question.replace(output_shape=tuple(sizes), output_padding=None)
         extra = _extra(told)
@@ -303,12 +302,13 @@ def _set_output(question: Question, axis: int, value: str) -> Question:
     return _set_size("x")(question, axis, str(now if now in sizes else usual))
 
 
-def _output_size_now(question: Question, axis: int) -> Size:
+def _output_sizes_now(question: Question) -> list[Size]:
+    """The rows that a transposed convolution makes on each axis, or would make."""
     try:
-        made = forward_plan(question)
-        return plain_size(made.y_shape[made.layout.spatial("x")[axis]])
+        made = resolved(question)
+        return [plain_size(made.out_shape[at]) for at in made.layout.spatial("x")]
     except ConvError:
-        return transposed_size(question, axis) or 1
+        return [transposed_size(question, axis) or 1 for axis in range(question.rank)]
 
 
 def _set_number(name: str) -> Callable[[Question, int, str], Question]:
@@ -342,9 +342,7 @@ def _set_pad(side: int) -> Callable[[Question, int, str], Question]:
 
 
 def _set_mode(question: Question, axis: int, value: str) -> Question:
-    if value not in MODES:
-        raise RefusedError(f"`padding_mode` is one of {', '.join(MODES)}.")
-    return _with_entry(question, "padding_mode", axis, value)
+    return _with_entry(question, "padding_mode", axis, read_mode("padding_mode", value))
 
 
 def _set_output_padding(question: Question, axis: int, value: str) -> Question:
@@ -352,7 +350,7 @@ def _set_output_padding(question: Question, axis: int, value: str) -> Question:
         return question.replace(output_padding=None, output_shape=None)
     now = question.output_padding
     if now is None:
-        sizes = tuple(_output_size_now(question, a) for a in range(question.rank))
+        sizes = tuple(_output_sizes_now(question))
         now = _extra(question.replace(output_shape=sizes)) or (0,) * question.rank
     question = question.replace(output_padding=now, output_shape=None)
     return _with_entry(question, "output_padding", axis, read_number("output padding", value))
@@ -372,3 +370,5 @@ _EACH: dict[Any, Callable[[Question, int, str], Question]] = {
     "padding_mode": _set_mode,
     "output_padding": _set_output_padding,
 }
+
+FIELDS = (*_WHOLE, *_EACH)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from jconv._explore.question import Question, plain_question, write_address
+from jconv._explore.question import PER_AXIS, Question, plain_question, write_address
 from jconv._explore.server import ExploreServer
 from jconv._explore.whole import entries, forward_plan
 from jconv._plan.plan import Plan
@@ -101,14 +101,12 @@ def explore(
 
 def _question(op: str, x: tuple[Any, ...], w: tuple[Any, ...], settings: Any) -> Question:
     question = plain_question(max(len(x) - 2, 1)).replace(op=op, x=_plain(x), w=_plain(w))
-    per_axis = ("stride", "padding", "dilation", "input_dilation", "padding_mode",
-                "output_padding", "output_shape")  # fmt: skip
     for name, value in settings.items():
-        if name in per_axis and value is not None:
+        if name in PER_AXIS and value is not None:
             value = entries(question, name, value, None)
         elif name == "layout" and isinstance(value, tuple | list):
             value = ",".join(value)
-        elif name not in (*per_axis, "layout", "groups", "dtype", "platform"):
+        elif name not in (*PER_AXIS, "layout", "groups", "dtype", "platform"):
             raise TypeError(f"explore shows no keyword {name!r}")
         question = question.replace(**{name: value})
     return question

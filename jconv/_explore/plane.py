@@ -12,15 +12,19 @@ from jconv._plan.plan import Plan
 from jconv._support.svg import Canvas
 
 MOST_SLOTS = 24  # rows or columns that are drawn of an axis
+NARROW_SLOTS = 11  # the same on a narrow page
 
 
-def plane_answer(plan: Plan, at: Sequence[int] | None) -> dict[str, Any] | None:
+def plane_answer(
+    plan: Plan, at: Sequence[int] | None, *, narrow: bool = False
+) -> dict[str, Any] | None:
     """The picture, and for each window that it shows what it reads; None but for two axes.
 
     Args:
         plan: the plan to draw.
         at: the window that is marked: a row and a column of the output, or in a transposed
             convolution of the input. One in the middle for None.
+        narrow: whether to draw fewer rows and columns.
     """
     strips, _ = example_strips(plan)
     if len(strips) != 2 or any(not (axis.o and axis.k and axis.i) for axis in strips):
@@ -28,7 +32,7 @@ def plane_answer(plan: Plan, at: Sequence[int] | None) -> dict[str, Any] | None:
     chosen = None
     if at is not None:
         chosen = tuple(min(max(o, 0), axis.o - 1) for o, axis in zip(at, strips, strict=True))
-    planes = lay_out(strips[0], strips[1], chosen, MOST_SLOTS)
+    planes = lay_out(strips[0], strips[1], chosen, NARROW_SLOTS if narrow else MOST_SLOTS)
     canvas = Canvas()
     transposed = plan.op != "conv"
     _, places = draw_plane(canvas, planes, 0, transposed=transposed)

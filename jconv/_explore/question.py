@@ -29,11 +29,14 @@ ARRAYS = {
 }
 RULES = ("SAME", "SAME_LOWER", "VALID", "CAUSAL")
 MODES = ("zeros", "reflect", "edge", "circular")
+PER_AXIS = ("stride", "padding", "dilation", "input_dilation", "padding_mode",
+            "output_padding", "output_shape")  # fmt: skip
 DTYPES = ("float32", "bfloat16", "float16", "float64", "int8")
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 Size = int | str
 Pads = tuple[int, int]
+Mode = str | tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Question:
             the input_shape of conv_input_grad, w the filter_shape of conv_filter_grad.
         stride, dilation, input_dilation, output_padding: one number for each axis.
         padding: for each axis a rule's name or a pair of numbers.
-        padding_mode: for each axis the name of a mode.
+        padding_mode: for each axis the name of a mode, or a pair of names, low and high.
         groups: the number of groups of channels.
         layout: "NHWC"-like or "NCHW"-like text, or three such texts with commas between.
         output_shape: spatial sizes that a conv_transpose is told; None where it is not.
@@ -65,7 +68,7 @@ class Question:
     input_dilation: tuple[int, ...] = (1, 1)
     groups: int = 1
     layout: str | None = None
-    padding_mode: tuple[str, ...] = ("zeros", "zeros")
+    padding_mode: tuple[Mode, ...] = ("zeros", "zeros")
     output_padding: tuple[int, ...] | None = None
     output_shape: tuple[Size, ...] | None = None
     dtype: str = "float32"
@@ -97,7 +100,7 @@ class Question:
             "input_dilation": (one_or_each(self.input_dilation), 1),
             "groups": (self.groups, 1),
             "layout": (self.layout_value, None),
-            "padding_mode": (one_or_each(self.padding_mode), "zeros"),
+            "padding_mode": (_name_or_each(self.padding_mode), "zeros"),
         }
         if self.op == "conv_transpose":
             del given["input_dilation"]
@@ -122,9 +125,9 @@ class Question:
 
     def _padding(self) -> Any:
         """A name where it holds for all axes, one number for equal pads, else one entry an axis."""
-        entries = [p if isinstance(p, str) or p[0] != p[1] else p[0] for p in self.padding]
-        alike = all(entry == entries[0] for entry in entries)
-        return entries[0] if alike and not isinstance(entries[0], tuple) else tuple(entries)
+        return _name_or_each(
+            [p if isinstance(p, str) or p[0] != p[1] else p[0] for p in self.padding]
+        )
 
     def check(self) -> None:
         """Raise a RefusedError for what would take too long to answer."""
@@ -142,6 +145,11 @@ def one_or_each(values: Sequence[Any]) -> Any:
     """One value where it holds for every axis, else the tuple of them."""
     first, *rest = values
     return first if all(value == first for value in rest) else tuple(values)
+
+
+def _name_or_each(entries: Sequence[Any]) -> Any:
+    """As one_or_each, but a pair stays an entry of its axis: alone it would be read as two axes."""
+    return tuple(entries) if isinstance(entries[0], tuple) else one_or_each(entries)
 
 
 # --- the address --------------------------------------------------------------------------
@@ -202,7 +210,8 @@ def read_address(text: str) -> Question:
     shapes = {name: read_shape(name, given[name]) for name in ("x", "w", "g") if name in given}
     if not shapes:
         raise RefusedError("The address holds no shape: it needs x, w or g.")
-    rank = max(len(next(iter(shapes.values()))) - 2, 1)
+    first = shapes.get(ARRAYS[op][0], next(iter(shapes.values())))
+    rank = _rank(op, given, len(first) - 2)
     check_rank(rank)
     values = {name: _READERS[name](name, value, rank) for name, value in given.items()}
     question = plain_question(rank).replace(op=op, **{**values, **shapes})
@@ -210,6 +219,15 @@ def read_address(text: str) -> Question:
     if missing:
         raise RefusedError(f"The address lacks the shape of {_shape_of(missing[0])}, for {op}.")
     return question
+
+
+def _rank(op: str, given: dict[str, str], of_shape: int) -> int:
+    """The number of spatial axes: of a setting whose entries differ, else of the first array."""
+    unused = ("input_dilation",) if op == "conv_transpose" else ("output_padding", "output_shape")
+    each = [_parts(given[name]) for name in PER_AXIS if name in given and name not in unused]
+    return max(
+        (len(entries) for entries in each if len(set(entries)) > 1), default=max(of_shape, 1)
+    )
 
 
 def _shape_of(argument: str) -> str:
@@ -229,7 +247,7 @@ def read_size(name: str, text: Any) -> Size:
     check_length(f"`{name}`", text, MAX_TEXT)
     if re.fullmatch(r"[+-]?\d+", text):
         return int(text)
-    if re.fullmatch(r"[A-Za-z_][\w\s*+()-]*|\d+\s*\*[\w\s*+()-]+", text):
+    if re.fullmatch(r"[\w\s*+(),^-]+", text) and re.search(r"(?<!\d)[A-Za-z_]", text):
         return text
     raise RefusedError(
         f"`{name}` is a whole number, or a symbol such as h; not {cut(text) or 'empty'}."
@@ -246,15 +264,31 @@ def read_number(name: str, text: Any) -> int:
 def read_shape(name: str, text: str) -> tuple[Size, ...]:
     """1,8,8,3 or (1, 8, 8, 3) or 1 8 8 3 or 1x8x8x3."""
     check_length(f"The shape of {name}", text, MAX_TEXT)
-    inner = text.strip().strip("()[]").strip()
-    separator = r"\s*,\s*|\s+" if re.search(r"[,\s]", inner) else r"(?<=\d)[x×](?=\d)"
-    parts = [part for part in re.split(separator, inner) if part]
+    inner = text.strip().strip("[]").strip()
+    if inner.startswith("(") and inner.endswith(")") and len(_parts(inner)) == 1:
+        inner = inner[1:-1].strip()
+    parts = _parts(inner)
+    if len(parts) == 1:
+        parts = re.split(r"\s+" if re.search(r"\s", inner) else r"(?<=\d)[x×](?=\d)", inner)
+    parts = [part for part in parts if part]
     check_rank(len(parts) - 2)
     return tuple(read_size(f"the shape of {name}", part) for part in parts)
 
 
+def _parts(text: str) -> list[str]:
+    """The text between commas, those inside of parentheses aside: floordiv(h, 2) is one part."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
 def _each(name: str, text: str, rank: int, read: Callable[[str, Any], Any]) -> tuple[Any, ...]:
-    values = tuple(read(name, part) for part in text.split(","))
+    values = tuple(read(name, part) for part in _parts(text))
     values = values * rank if len(values) == 1 else values
     if len(values) != rank:
         raise RefusedError(f"`{name}` has {len(values)} entries for {rank} spatial axes.")
@@ -278,6 +312,18 @@ def read_pad(name: str, text: str) -> str | Pads:
     return read_number(name, low), read_number(name, high or low)
 
 
+def read_mode(name: str, text: str) -> Mode:
+    """A mode's name, or low:high where the sides differ."""
+    low, _, high = text.partition(":")
+    for side in (low, high or low):
+        if side not in MODES:
+            raise RefusedError(
+                f"`{name}` is one of {', '.join(MODES)}, or low:high of two of them; "
+                f"not {cut(text) or 'empty'}."
+            )
+    return low if high in ("", low) else (low, high)
+
+
 def read_layout(name: str, text: str) -> str:
     if not re.fullmatch(r"[A-Z]{3,8}(,[A-Z]{3,8},[A-Z]{3,8})?", text):
         raise RefusedError(f"`{name}` is text such as NHWC or NCHW; not {cut(text) or 'empty'}.")
@@ -298,7 +344,7 @@ _READERS: dict[str, Callable[[str, str, int], Any]] = {
     "input_dilation": _numbers,
     "groups": lambda name, text, rank: read_number(name, text),
     "layout": lambda name, text, rank: read_layout(name, text),
-    "padding_mode": lambda name, text, rank: _each(name, text, rank, _choice(*MODES)),
+    "padding_mode": lambda name, text, rank: _each(name, text, rank, read_mode),
     "output_padding": _numbers,
     "output_shape": lambda name, text, rank: _each(name, text, rank, read_size),
     "dtype": lambda name, text, rank: _choice(*DTYPES)(name, text),

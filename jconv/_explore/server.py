@@ -7,11 +7,14 @@ where a browser says who sent it, its Origin too: no other site's page can ask.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib.resources
 import json
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -24,6 +27,9 @@ MAX_BODY = 64 * 1024  # bytes of a request that is answered
 MAX_READ = 1024 * 1024  # bytes of a longer one that are read off, so that its 413 arrives
 MAX_HANDLERS = 64  # requests in hand at once; the others wait in the socket's queue
 SECONDS = 10  # that a connection may stay silent
+MAX_SECONDS = (
+    20  # until a request has arrived: clients that send a byte now and then hold a handler
+)
 
 ANSWERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "/api/plan": plan_answer,
@@ -76,6 +82,7 @@ class ExploreServer(ThreadingHTTPServer):
         # Planning is Python alone, which runs one thread at a time.
         self.planning = threading.Lock()
         self.in_hand = threading.BoundedSemaphore(MAX_HANDLERS)
+        self.reading: dict[socket.socket, float] = {}  # requests that arrive, and since when
         super().__init__((HOST, port), Handler)
         self.port: int = self.server_address[1]
         self.hosts = {f"{name}:{self.port}" for name in (HOST, "localhost")}
@@ -84,8 +91,17 @@ class ExploreServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://{HOST}:{self.port}/"
 
+    def service_actions(self) -> None:
+        """End connections whose request takes too long to arrive."""
+        late = time.monotonic() - MAX_SECONDS
+        for connection, since in list(self.reading.items()):
+            if since < late:
+                with contextlib.suppress(OSError):  # it may have ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        self.in_hand.acquire()
+        while not self.in_hand.acquire(timeout=0.5):
+            self.service_actions()
         try:
             super().process_request(request, client_address)
         except BaseException:
@@ -114,7 +130,19 @@ class Handler(BaseHTTPRequestHandler):
     error_content_type = "text/plain; charset=utf-8"
     ALLOWED: ClassVar[str] = "GET, HEAD, POST"
 
+    def setup(self) -> None:
+        super().setup()
+        self.server.reading[self.connection] = time.monotonic()
+
+    def finish(self) -> None:
+        self._has_arrived()
+        super().finish()
+
+    def _has_arrived(self) -> None:
+        self.server.reading.pop(self.connection, None)
+
     def do_GET(self) -> None:
+        self._has_arrived()
         if not self._is_for_us():
             return
         if self.path.split("?")[0] == "/":
@@ -128,6 +156,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._body()
+        self._has_arrived()
         if body is None or not self._is_for_us():
             return
         answer = ANSWERS.get(self.path)

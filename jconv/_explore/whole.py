@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from jconv._core import geometry
+from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
+from jconv._check.resolve import Resolved, resolve
+from jconv._check.settings import read_shape
+from jconv._core import geometry, symbols
 from jconv._core.errors import Remedy
+from jconv._core.geometry import Shape
 from jconv._explore.limits import RefusedError
-from jconv._explore.question import DTYPES, Question, Size
+from jconv._explore.question import ARRAYS, DTYPES, Question, Size
 from jconv._plan.plan import Plan, plan, plan_transpose
 
 
@@ -19,9 +24,36 @@ def forward_plan(question: Question) -> Plan:
     """
     settings = {**solved_padding(question).settings(), "dtype": question.dtype}
     settings["platform"] = question.platform
-    if question.op == "conv_transpose":
-        return plan_transpose(question.x, question.w, **settings)
-    return plan(question.x, question.w, **settings)
+    make = plan_transpose if question.op == "conv_transpose" else plan
+    return make(question.x, question.w, **settings)
+
+
+def resolved(question: Question) -> Resolved:
+    """What the call means.
+
+    Raises:
+        ConvError: where it is wrong; without remedies, which take long to find.
+    """
+    question = solved_padding(question)
+    operation = OPERATIONS[question.op]
+    shapes, settings = in_symbols(question, **question.shapes())
+    told = {name: shapes.pop(name) for name in operation.told if name in shapes}
+    read = {name: read_shape(question.op, name, shape) for name, shape in shapes.items()}
+    call = Call(operation, read, dict.fromkeys(read, question.dtype), **settings)
+    return resolve(call.replace(**told))
+
+
+def in_symbols(question: Question, **shapes: Shape) -> tuple[dict[str, Shape], dict[str, Any]]:
+    """Shapes and the call's settings with JAX's symbolic dimensions in place of text.
+
+    Raises:
+        ConvError: where the text of a symbol cannot be read.
+    """
+    settings = question.settings()
+    told = {n: settings[n] for n in ("output_shape",) if n in settings}
+    scope = symbols.find_scope((*shapes.values(), *told.values()), ())
+    read = {n: symbols.read_sizes(n, s, scope) for n, s in (shapes | told).items()}
+    return {n: read[n] for n in shapes}, settings | {n: read[n] for n in told}
 
 
 def solved_padding(question: Question) -> Question:
@@ -83,6 +115,27 @@ def with_shape(question: Question, name: str, shape: tuple[Any, ...]) -> Questio
     return settings_of_rank(question, rank)
 
 
+def in_full(question: Question) -> Question:
+    """The question with a full shape where a backprop is told spatial sizes alone.
+
+    Channels and batch are those of the arrays.
+    """
+    told = {"conv_input_grad": "x", "conv_filter_grad": "w"}.get(question.op)
+    arrays = [getattr(question, name) for name in ARRAYS[question.op]]
+    whole = all(len(shape) == question.rank + 2 for shape in arrays)
+    if told is None or not whole or len(getattr(question, told)) != question.rank:
+        return question
+    place, g = question.positions, question.positions.canonical("y", question.g)
+    sizes, groups = getattr(question, told), question.groups
+    if told == "x":
+        c = place.canonical("w", question.w)[-2]
+        c = c * groups if isinstance(c, int) else c
+        return question.replace(x=place.caller("x", (g[0], *sizes, c)))
+    c = place.canonical("x", question.x)[-1]
+    c = c // groups if isinstance(c, int) and groups > 0 else c
+    return question.replace(w=place.caller("w", (*sizes, c, g[-1])))
+
+
 def resized(values: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
     return (*values[:rank], *values[-1:] * (rank - len(values)))
 
@@ -123,11 +176,14 @@ def apply(question: Question, remedy: Remedy) -> Question | None:
     return None
 
 
-def _told(question: Question, name: str, value: tuple[Any, ...]) -> Question:
-    """A shape, or the spatial sizes alone, put into a full shape."""
+def _told(question: Question, name: str, value: tuple[Any, ...]) -> Question | None:
+    """A shape, or the spatial sizes alone, put into a full shape; None where there is none."""
     now = getattr(question, name)
     told = (question.op, name) in (("conv_input_grad", "x"), ("conv_filter_grad", "w"))
-    if told and len(value) == question.rank and len(now) == question.rank + 2:
+    if told and len(value) == question.rank and len(now) != question.rank + 2:
+        made = in_full(question.replace(**{name: value}))
+        return made if len(getattr(made, name)) == question.rank + 2 else None
+    if told and len(value) == question.rank:
         full = list(now)
         for at, size in zip(question.positions.spatial(name), value, strict=True):
             full[at] = size
@@ -145,4 +201,6 @@ def entries(question: Question, name: str, value: Any, usual: Any) -> tuple[Any,
     each = tuple(tuple(v) if isinstance(v, list | tuple) else v for v in value)
     if name == "padding":
         each = tuple((v, v) if isinstance(v, int) else v for v in each)
+    if name == "padding_mode":
+        each = tuple(v[0] if isinstance(v, tuple) and v[0] == v[-1] else v for v in each)
     return each

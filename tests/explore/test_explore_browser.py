@@ -164,10 +164,27 @@ def test_a_border_of_copies_and_output_padding(opened: Opened) -> None:
     opened.open("x=1,9,3&w=3,3,4")
     opened.choose("padding mode, axis W", "reflect")
     assert "padding_mode='reflect'" in opened.call()
+    opened.choose("padding mode, axis W", "circular:edge")
+    assert "padding_mode=(('circular', 'edge'),)" in opened.call()
+    assert "padding_mode=circular:edge" in opened.hash
     opened.open("op=conv_transpose&x=1,6,3&w=3,4,3&stride=2&padding=1")
     opened.fill("output padding, axis W", "1")
     assert "y (1, 12, 4)" in opened.shapes()
     assert "output_padding=1" in opened.call()
+
+
+def test_symbols_go_along_to_every_operation(opened: Opened) -> None:
+    opened.open("x=b,h,8,3&w=3,3,3,4&stride=2")
+    for op, expected in [
+        ("conv_input_grad", "dx (b, h, 8, 3)"),
+        ("conv_filter_grad", "dw (3, 3, 3, 4)"),
+        ("conv_transpose", "y (b, h, 8, 3)"),
+        ("conv", "y (b, - floordiv(- h, 2), 4, 4)"),
+    ]:
+        opened.choose("operation", op)
+        assert expected in opened.shapes()
+    opened.fill("input x, axis H", "9")
+    assert "y (b, 5, 4, 4)" in opened.shapes()
 
 
 def test_a_wrong_call_is_mended_by_its_button(opened: Opened) -> None:
@@ -352,6 +369,19 @@ def test_400_pixels_wide(opened: Opened, address: str) -> None:
         ".filter(e => e.offsetParent && e.getBoundingClientRect().width < 40).length"
     )
     assert small == 0
+    hidden = opened.page.evaluate(
+        "[...document.querySelectorAll('.strip, .stack, button.use, button.size')].filter("
+        "e => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > 400).length"
+    )
+    assert hidden == 0
+
+
+def test_the_picture_follows_the_width_of_the_page(opened: Opened) -> None:
+    opened.open()
+    names = opened.page.locator(".strip svg .jc-window[data-o='0'] ~ .jc-name")
+    assert "a window: 3 taps" in names.all_text_contents()
+    opened.after(lambda: opened.page.set_viewport_size({"width": 400, "height": 800}))
+    assert "a window: 3 taps" not in names.all_text_contents()
 
 
 def test_dark(opened: Opened) -> None:

@@ -28,6 +28,9 @@ FORWARD = {
     "reflected": "x=1,6,7,2&w=3,3,2,3&padding=1:2,2:1&padding_mode=reflect&stride=2",
     "edge": "x=1,6,7,2&w=3,3,2,3&padding=1:2,0:-1&padding_mode=edge",
     "circular": "x=1,2,6,7&w=3,2,3,3&padding_mode=circular&padding=1&layout=NCHW",
+    "a border by axis": "x=1,6,7,2&w=3,4,2,3&padding=1:2,2:1&padding_mode=reflect,zeros",
+    "a border by side": "x=1,6,7,2&w=3,4,2,3&padding=1:2,2:2"
+    "&padding_mode=circular:edge,zeros:reflect",
     "mixed names": "x=1,6,7,2&w=3,3,2,3&padding=SAME,0:1&stride=2",
     "kernel below stride": "x=1,9,11,2&w=1,2,2,3&stride=3&padding=VALID",
 }
@@ -35,8 +38,8 @@ FORWARD = {
 SILENT = {
     "lax": set(),
     "PyTorch": {"input dilated"},
-    "TensorFlow": {"input dilated", "edge", "circular"},
-    "Keras": {"input dilated", "edge", "circular"},
+    "TensorFlow": {"input dilated", "edge", "circular", "a border by side"},
+    "Keras": {"input dilated", "edge", "circular", "a border by side"},
     "ONNX": {"input dilated"},
 }
 
@@ -116,9 +119,22 @@ def test_symbols_are_written_by_jconv_alone() -> None:
     assert all("symbols" in call["reason"] for call in others)
 
 
+def test_whole_numbers_are_convolved_by_lax_alone() -> None:
+    question = read_address("x=1,8,3&w=3,3,8&dtype=int8")
+    said = {c["framework"]: "code" in c for c in write_calls(question, forward_plan(question))}
+    assert [name for name, told in said.items() if told] == ["jconv", "lax"]
+
+
+def test_a_told_shape_of_symbols_is_written_in_names() -> None:
+    question = read_address("op=conv_input_grad&g=b,h,8&x=b,2*h,3&w=3,3,8&stride=2")
+    ours, *_ = write_calls(question, forward_plan(question))
+    assert ours["code"] == "dx = jconv.conv_input_grad(g, w, input_shape=(b, 2*h, 3), stride=2)"
+
+
 # --- the frameworks themselves, where they are installed ----------------------------------
 
-PEER_CASES = ["strided", "same, strided", "cropped", "valid, groups", "channels first", "reflected"]
+PEER_CASES = ["strided", "same, strided", "cropped", "valid, groups", "channels first", "reflected",
+              "a border by axis", "a border by side"]  # fmt: skip
 
 
 def peer_calls(framework: str) -> list[tuple[str, dict[str, np.ndarray], np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -20,8 +21,9 @@ import pytest
 
 import jconv
 from jconv._cli.main import main
+from jconv._explore import server as server_module
 from jconv._explore.limits import MAX_LAYERS
-from jconv._explore.server import ANSWERS, MAX_BODY, ExploreServer, read_page
+from jconv._explore.server import ANSWERS, MAX_BODY, MAX_HANDLERS, ExploreServer, read_page
 
 SECOND = 1.0  # of processor time that any answer may take, since the machine may be busy
 
@@ -94,6 +96,46 @@ def test_diagnose_mends_a_wrong_call(server: ExploreServer) -> None:
     found = ask(server, "/api/diagnose", address=wrong)
     assert found["text"] == jconv.diagnose(x_shape=(1, 3, 32, 32), w_shape=(3, 3, 3, 8)).text
     assert ask(server, "/api/plan", address=found["remedies"][0]["address"])["ok"]
+
+
+def test_remedies_that_mend_together_are_one_button(server: ExploreServer) -> None:
+    wrong = (
+        "op=conv_transpose&x=6,14,5,5&w=6,5,1,5&stride=2&padding=3:3,SAME&groups=12&output_shape=40"
+    )
+    found = ask(server, "/api/diagnose", address=wrong)
+    (both,) = found["remedies"]
+    assert both["text"] == "pass groups=5 and leave output_shape out"
+    assert ask(server, "/api/plan", address=both["address"])["ok"]
+
+
+def test_sizes_are_offered_where_they_mend_the_call(server: ExploreServer) -> None:
+    wrong = "op=conv_input_grad&g=1,5,6,8&x=1,20,12,3&w=3,3,3,8&stride=2"
+    (row,) = ask(server, "/api/diagnose", address=wrong)["sizes"]
+    assert (row["axis"], [button["size"] for button in row["buttons"]]) == ("H", [9, 10])
+    assert ask(server, "/api/diagnose", address=wrong.replace("w=3,3,3", "w=3,3,4"))["sizes"] == []
+
+
+@pytest.mark.parametrize("op", ["conv_input_grad", "conv_filter_grad"])
+def test_a_backprop_may_be_told_spatial_sizes_alone(server: ExploreServer, op: str) -> None:
+    full = f"op={op}&x=2,9,12,4&w=3,5,2,6&g=2,9,12,6&groups=2"
+    short = full.replace("x=2,9,12,4", "x=9,12") if "input" in op else full.replace(",2,6&g", "&g")
+    assert ask(server, "/api/plan", address=short)["address"] == full
+    assert ask(server, "/api/plan", address=full)["ok"]
+
+
+def test_a_backprop_of_whole_numbers_is_refused(server: ExploreServer) -> None:
+    address = "op=conv_filter_grad&x=1,8,3&g=1,8,4&w=3,3,4&dtype=int8"
+    assert "floating-point" in ask(server, "/api/plan", address=address)["error"]
+    (remedy,) = ask(server, "/api/diagnose", address=address)["remedies"]
+    assert ask(server, "/api/plan", address=remedy["address"])["ok"]
+
+
+def test_an_address_of_a_wrong_shape_is_read_back(server: ExploreServer) -> None:
+    change = {"field": "x", "value": ""}
+    emptied = ask(server, "/api/plan", address="x=1,9,9,3&w=3,3,3,8&stride=2,1", change=change)
+    again = ask(server, "/api/plan", address=emptied["address"])
+    assert again["refused"] is None
+    assert again["error"] == emptied["error"]
 
 
 def test_solve_and_the_call_that_it_opens(server: ExploreServer) -> None:
@@ -202,6 +244,22 @@ def test_a_body_without_end_is_not_read(server: ExploreServer) -> None:
     assert ask(server, "/api/plan")["ok"]
     headers = {"Transfer_Encoding": "chunked", "Content_Type": "application/json"}
     assert send(server, "POST", "/api/plan", b"0\r\n\r\n", **headers)[0] == 411
+
+
+def test_slow_clients_do_not_hold_the_server(
+    server: ExploreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_SECONDS", 1)
+    with contextlib.ExitStack() as opened:
+        address = ("127.0.0.1", server.port)
+        slow = [
+            opened.enter_context(socket.create_connection(address, timeout=30))
+            for _ in range(MAX_HANDLERS)
+        ]
+        for wire in slow:
+            wire.sendall(b"POST /api/plan HTTP/1.0\r\n")
+        assert ask(server, "/api/plan")["ok"]
+        assert all(wire.recv(1) == b"" for wire in slow[:3])
 
 
 # --- bounded work -------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 
 import jconv
 from jconv._plan.picture.axis import draw_conv, draw_transposed
-from jconv._plan.picture.picture import _strips
+from jconv._plan.picture.picture import _strips, plan_svg
 from jconv._plan.picture.strip import Gap, Strip, choose_slots, strip_slots
 from jconv._support.svg import SMALLEST, Canvas
 
@@ -314,10 +314,11 @@ def wrong_layout(root):
 # --- every plan ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("name", PLANS)
-def test_a_picture_shows_what_the_equation_says(name):
+def test_a_picture_shows_what_the_equation_says(name, narrow):
     plan = PLANS[name]
-    root = ElementTree.fromstring(plan.to_svg())
+    root = ElementTree.fromstring(plan_svg(plan, narrow=narrow))
     strips = _strips(plan, {})
     axes = groups(root, "jc-axis")
     assert len(axes) == plan.problem.rank
@@ -362,6 +363,14 @@ def test_a_plan_on_a_mesh_shows_its_parts_and_what_crosses(name):
         for role, axes in record.split:
             assert f"over {' and '.join(axes)}" in said
             assert role in said
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_narrow_picture_can_be_read(name):
+    """What the page of `jconv explore` shows where it has 400 pixels."""
+    root = ElementTree.fromstring(plan_svg(PLANS[name], plane=False, narrow=True))
+    assert wrong_layout(root) is None
+    assert float(root.get("width")) < 520
 
 
 def plan_text(shape):

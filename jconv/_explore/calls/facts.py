@@ -18,6 +18,9 @@ RESULT = {
 }  # what the code calls its result
 
 
+Pads = tuple[int, int]
+
+
 class CannotSayError(ValueError):
     """A framework has no words for a call; the text says which are missing."""
 
@@ -32,10 +35,12 @@ class Facts:
         i, o: rows of the forward convolution's input and output on each axis.
         pads: the low and high pad of each axis.
         rule: the name of the padding; None for numbers.
-        mode: the padding mode; None where the axes differ.
+        modes: for each axis the padding modes of its low and high side; "zeros" where the side
+            has no border.
         groups: the number of groups of channels.
         layout: where batch, axes and channels stand in the caller's arrays.
         x, w, g: full shapes in the caller's layout, g being that of the forward result.
+        dtype: that of the arrays.
     """
 
     op: str
@@ -47,16 +52,40 @@ class Facts:
     o: tuple[int, ...]
     pads: tuple[tuple[int, int], ...]
     rule: str | None
-    mode: str | None
+    modes: tuple[tuple[str, str], ...]
     groups: int
     layout: Layout
     x: tuple[int, ...]
     w: tuple[int, ...]
     g: tuple[int, ...]
+    dtype: str
 
     @property
     def rank(self) -> int:
         return len(self.s)
+
+    @property
+    def borders(self) -> dict[str, list[Pads]]:
+        """For each mode that copies rows, the rows that it puts at both ends of each axis.
+
+        Circular comes first: it is the one that copies rows from the other end, where a border
+        put there before would be copied in their place.
+        """
+        found = {}
+        for mode in sorted({mode for pair in self.modes for mode in pair} - {"zeros"}):
+            found[mode] = [
+                (low if below == mode else 0, high if above == mode else 0)
+                for (low, high), (below, above) in zip(self.pads, self.modes, strict=True)
+            ]
+        return found
+
+    @property
+    def rest(self) -> list[Pads]:
+        """The pads that no border of copies makes: zeros, or rows cut off where negative."""
+        return [
+            (low if below == "zeros" else 0, high if above == "zeros" else 0)
+            for (low, high), (below, above) in zip(self.pads, self.modes, strict=True)
+        ]
 
     @property
     def arrays(self) -> tuple[str, ...]:
@@ -119,7 +148,8 @@ def facts_of(question: Question, plan: Plan) -> Facts:
     axes = plan.problem.axes
     if not is_static(*x, *g, *plan.w_shape, *(size for pair in pads for size in pair)):
         raise CannotSayError("Its sizes are symbols: give them numbers to see it written out.")
-    names, modes = set(question.padding), set(question.padding_mode)
+    names = set(question.padding)
+    modes = [(m, m) if isinstance(m, str) else m for m in question.padding_mode]
     rule = question.padding[0] if len(names) == 1 else None
     layout = plan.layout
     return Facts(
@@ -132,12 +162,16 @@ def facts_of(question: Question, plan: Plan) -> Facts:
         o=tuple(g[at] for at in layout.spatial("y")),
         pads=pads,
         rule=rule if isinstance(rule, str) else None,
-        mode=question.padding_mode[0] if len(modes) == 1 else None,
+        modes=tuple(
+            (below if low > 0 else "zeros", above if high > 0 else "zeros")
+            for (low, high), (below, above) in zip(pads, modes, strict=True)
+        ),
         groups=question.groups,
         layout=layout,
         x=x,
         w=plan.w_shape,
         g=g,
+        dtype=question.dtype,
     )
 
 
@@ -173,11 +207,17 @@ def unless(values: Sequence[int], usual: int) -> int | tuple[int, ...] | None:
     return values[0] if len(set(values)) == 1 else tuple(values)
 
 
-def one_pad(facts: Facts) -> tuple[int, ...] | None:
+def one_pad(pads: Sequence[Pads]) -> tuple[int, ...] | None:
     """For each axis the pad of both sides; None where two differ or one crops."""
-    if any(low != high or low < 0 for low, high in facts.pads):
+    if any(low != high or low < 0 for low, high in pads):
         return None
-    return tuple(low for low, _ in facts.pads)
+    return tuple(low for low, _ in pads)
+
+
+def refuse_copies(facts: Facts, what: str) -> None:
+    """Raise where a side's border is neither of zeros nor of reflected rows."""
+    if set(facts.borders) - {"reflect"}:
+        raise CannotSayError(f"{what} has borders of zeros and of reflected rows alone.")
 
 
 def refuse_empty(facts: Facts, who: str) -> None:
@@ -192,6 +232,12 @@ def refuse_dilated_input(facts: Facts, who: str) -> None:
         raise CannotSayError(
             f"{who} has no input dilation: the zeros between rows of x must be put in before."
         )
+
+
+def refuse_int8(facts: Facts, why: str) -> None:
+    """Raise, saying why, where the arrays hold int8."""
+    if facts.dtype == "int8":
+        raise CannotSayError(why)
 
 
 def refuse_rank(facts: Facts, who: str) -> None:

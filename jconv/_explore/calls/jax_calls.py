@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jconv._explore.calls.facts import RESULT, CannotSayError, Facts, call
+from jconv._explore.calls.facts import RESULT, Facts, call, refuse_int8
 from jconv._explore.question import ARRAYS, Question
 
 _MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
@@ -13,26 +13,34 @@ _MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
 def jconv_call(question: Question) -> str:
     """The call itself, as a user of jconv writes it."""
     told = {name: size for name, size in question.shapes().items() if name.endswith("_shape")}
-    arrays = ARRAYS[question.op]
-    return f"{RESULT[question.op]} = " + call(
-        f"jconv.{question.op}", *arrays, **told, **question.settings()
-    )
+    given = told | question.settings()
+    for name in {"input_shape", "filter_shape", "output_shape"} & set(given):
+        given[name] = tuple(_Bare(v) if isinstance(v, str) else v for v in given[name])
+    return f"{RESULT[question.op]} = " + call(f"jconv.{question.op}", *ARRAYS[question.op], **given)
+
+
+class _Bare(str):
+    """A symbol, written as a variable: a caller has a number or a dimension of that name."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def lax_call(facts: Facts) -> str:
     """The call by jax.lax; a backprop as the transpose of the convolution, which is linear."""
     if facts.op == "conv":
         return "\n".join([*_border(facts), f"y = {_conv(facts)}"])
-    plain = facts.groups == 1 and facts.mode == "zeros" and min((*facts.o, *facts.k)) > 0
+    plain = facts.groups == 1 and not facts.borders and min((*facts.o, *facts.k)) > 0
     if facts.op == "conv_transpose" and plain:
         return f"y = {_transpose(facts)}"
+    refuse_int8(facts, "jax.linear_transpose takes functions of floating-point numbers alone.")
     variable = "w" if facts.op == "conv_filter_grad" else "x"
     cotangent = "x" if facts.op == "conv_transpose" else "g"
     shape = facts.w if variable == "w" else facts.x
     # In a transposed convolution the name x is that of the cotangent, and a border that is put
     # around x inside of the function makes x a name of the function's own.
     inner = "z" if facts.op == "conv_transpose" else variable
-    x = inner if variable == "x" else "padded" if facts.mode != "zeros" else "x"
+    x = inner if variable == "x" else "padded" if facts.borders else "x"
     body = ["padded = x"] if x == "padded" else []
     body += [*_border(facts, x), f"return {_conv(facts, x)}"]
     lines = [f"def conv({inner}):", *(f"    {line}" for line in body), ""]
@@ -43,25 +51,19 @@ def lax_call(facts: Facts) -> str:
 
 
 def _border(facts: Facts, x: str = "x") -> list[str]:
-    """The line that puts a border of copies around x."""
-    if facts.mode == "zeros":
-        return []
-    if facts.mode is None:
-        raise CannotSayError(
-            "jnp.pad puts the same kind of border on every axis; here they differ."
-        )
-    pairs: list[tuple[int, int]] = [(0, 0)] * (facts.rank + 2)
-    for at, (low, high) in zip(facts.layout.spatial("x"), facts.pads, strict=True):
-        pairs[at] = (max(low, 0), max(high, 0))
-    return [f"{x} = jnp.pad({x}, {pairs}, mode={_MODES[facts.mode]!r})"]
+    """The lines that put a border of copies around x, one for each kind of copies."""
+    lines = []
+    for mode, sides in facts.borders.items():
+        pairs: list[tuple[int, int]] = [(0, 0)] * (facts.rank + 2)
+        for at, pair in zip(facts.layout.spatial("x"), sides, strict=True):
+            pairs[at] = pair
+        lines.append(f"{x} = jnp.pad({x}, {pairs}, mode={_MODES[mode]!r})")
+    return lines
 
 
 def _conv(facts: Facts, x: str = "x") -> str:
-    padding: Any = list(facts.pads)
-    if facts.mode != "zeros":
-        padding = [(min(low, 0), min(high, 0)) for low, high in facts.pads]
-    elif facts.rule in ("SAME", "SAME_LOWER", "VALID") and max(facts.b) == 1:
-        padding = facts.rule
+    named = facts.rule in ("SAME", "SAME_LOWER", "VALID") and max(facts.b) == 1
+    padding: Any = facts.rule if named and not facts.borders else facts.rest
     return call(
         "lax.conv_general_dilated",
         x,

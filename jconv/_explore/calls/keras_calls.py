@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jconv._explore.calls.facts import (
     CannotSayError,
     Facts,
+    Pads,
     call,
     permuted,
     permuted_back,
+    refuse_copies,
     refuse_dilated_input,
     refuse_empty,
+    refuse_int8,
     refuse_rank,
     unless,
 )
@@ -21,13 +26,11 @@ def keras_call(facts: Facts) -> str:
     """Lines of keras.ops that take and make arrays in the caller's own layout."""
     for refuse in (refuse_rank, refuse_dilated_input, refuse_empty):
         refuse(facts, "Keras")
+    refuse_int8(facts, "Some backends of Keras have no convolution of int8.")
     if facts.op == "conv_filter_grad":
         raise CannotSayError("keras.ops has no backprops; take it from the backend's autodiff.")
-    if facts.mode not in ("zeros", "reflect"):
-        raise CannotSayError(
-            "keras.ops.pad has borders of zeros and of reflected rows, alike on all axes."
-        )
-    if facts.mode != "zeros" and facts.op != "conv":
+    refuse_copies(facts, "keras.ops.pad, alike on every backend,")
+    if facts.borders and facts.op != "conv":
         raise CannotSayError("keras.ops has no backprop of a border.")
     if max(facts.s) > 1 and max(facts.d) > 1:
         raise CannotSayError(
@@ -45,12 +48,17 @@ def _format(facts: Facts) -> dict[str, object]:
     }
 
 
-def _rows(x: str, sizes: tuple[int, ...], ends: list[tuple[int, int]], mode: str) -> list[str]:
-    """The lines that lengthen both ends of each axis, negative numbers cutting."""
-    lines, longer = [], [(max(low, 0), max(high, 0)) for low, high in ends]
-    if any(map(any, longer)):
-        how = "" if mode == "zeros" else f", mode={mode!r}"
-        lines.append(f"{x} = keras.ops.pad({x}, {((0, 0), *longer, (0, 0))}{how})")
+def _put(x: str, ends: Sequence[Pads], mode: str = "") -> list[str]:
+    """The line that puts rows at both ends of each axis; none where there are none to put."""
+    if not any(map(any, ends)):
+        return []
+    how = mode and f", mode={mode!r}"
+    return [f"{x} = keras.ops.pad({x}, {((0, 0), *ends, (0, 0))}{how})"]
+
+
+def _rows(x: str, sizes: Sequence[int], ends: Sequence[Pads]) -> list[str]:
+    """The lines that lengthen both ends of each axis by zeros, negative numbers cutting."""
+    lines = _put(x, [(max(low, 0), max(high, 0)) for low, high in ends])
     if min(min(pair) for pair in ends) < 0:
         slices = [
             f"{max(-low, 0)}:{size + max(low, 0) + max(high, 0) - max(-high, 0)}"
@@ -61,12 +69,21 @@ def _rows(x: str, sizes: tuple[int, ...], ends: list[tuple[int, int]], mode: str
 
 
 def _forward(facts: Facts) -> list[str]:
-    named = facts.mode == "zeros" and facts.rule in ("SAME", "VALID")
-    lines = [] if named else _rows("x", facts.i, list(facts.pads), str(facts.mode))
+    named = not facts.borders and facts.rule in ("SAME", "VALID")
+    lines = [] if named else _around(facts)
     padding = str(facts.rule).lower() if named else "valid"
     strides = unless(facts.s, 1)
     text = call("keras.ops.conv", "x", "w", strides=strides, padding=padding, **_format(facts))
     return [*lines, f"y = {text}"]
+
+
+def _around(facts: Facts) -> list[str]:
+    """The lines that put the border around x, or crop it."""
+    lines, sizes = [], list(facts.i)
+    for mode, border in facts.borders.items():
+        lines += _put("x", border, mode)
+        sizes = [size + sum(pair) for size, pair in zip(sizes, border, strict=True)]
+    return [*lines, *_rows("x", sizes, facts.rest)]
 
 
 def _transpose(facts: Facts) -> list[str]:
@@ -88,4 +105,4 @@ def _transpose(facts: Facts) -> list[str]:
         (-low, low + i - full)
         for (low, _), i, full in zip(facts.pads, facts.i, facts.full, strict=True)
     ]
-    return [f"{result} = {text}", *_rows(result, facts.full, ends, "zeros")]
+    return [f"{result} = {text}", *_rows(result, facts.full, ends)]

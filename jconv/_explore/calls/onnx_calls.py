@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from jconv._explore.calls.facts import RESULT, CannotSayError, Facts, refuse_empty
+from collections.abc import Sequence
+
+from jconv._explore.calls.facts import (
+    RESULT,
+    CannotSayError,
+    Facts,
+    Pads,
+    refuse_empty,
+    refuse_int8,
+)
 
 _END = 2**31 - 1  # an index behind every row: Slice stops at the end
 _MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
@@ -11,15 +20,12 @@ _MODES = {"reflect": "reflect", "edge": "edge", "circular": "wrap"}
 def onnx_call(facts: Facts) -> str:
     """A list of nodes that take and make arrays in the caller's own layout."""
     refuse_empty(facts, "ONNX")
+    refuse_int8(facts, "ONNX's Conv and ConvTranspose take no int8.")
     if max(facts.b) > 1:
         raise CannotSayError("ONNX's Conv has no input dilation.")
     if facts.op == "conv_filter_grad":
         raise CannotSayError("ONNX has no operator for a filter backprop.")
-    if facts.mode is None:
-        raise CannotSayError(
-            "ONNX's Pad puts the same kind of border on every axis; here they differ."
-        )
-    if facts.mode != "zeros" and facts.op != "conv":
+    if facts.borders and facts.op != "conv":
         raise CannotSayError("ONNX has no backprop of a border.")
     nodes: list[str] = []
     names = {name: _first(facts, name, nodes) for name in facts.arrays}
@@ -59,15 +65,21 @@ def _attributes(facts: Facts) -> dict[str, object]:
     }
 
 
-def _lengthened(x: str, ends: list[tuple[int, int]], mode: str | None, nodes: list[str]) -> str:
-    """The name of x with rows put at both ends of each axis, negative numbers cutting."""
-    longer = [(max(low, 0), max(high, 0)) for low, high in ends]
-    if any(map(any, longer)):
-        # ONNX's order: all low ends, then all high ones.
-        sides = [0, 0, *(low for low, _ in longer), 0, 0, *(high for _, high in longer)]
-        nodes.append(_node("Constant", [], [f"{x}_sides"], value_ints=sides))
-        nodes.append(_node("Pad", [x, f"{x}_sides"], [f"{x}_padded"], mode=mode))
-        x = f"{x}_padded"
+def _put(x: str, ends: Sequence[Pads], mode: str, nodes: list[str]) -> str:
+    """The name of x with rows put at both ends of each axis; no mode puts zeros."""
+    if not any(map(any, ends)):
+        return x
+    # ONNX's order: all low ends, then all high ones.
+    sides = [0, 0, *(low for low, _ in ends), 0, 0, *(high for _, high in ends)]
+    out = f"{x}_{mode or 'padded'}"
+    nodes.append(_node("Constant", [], [f"{out}_sides"], value_ints=sides))
+    nodes.append(_node("Pad", [x, f"{out}_sides"], [out], mode=_MODES.get(mode)))
+    return out
+
+
+def _lengthened(x: str, ends: Sequence[Pads], nodes: list[str]) -> str:
+    """The name of x with zeros put at both ends of each axis, negative numbers cutting."""
+    x = _put(x, [(max(low, 0), max(high, 0)) for low, high in ends], "", nodes)
     if min(min(pair) for pair in ends) < 0:
         starts = [max(-low, 0) for low, _ in ends]
         stops = [high if high < 0 else _END for _, high in ends]
@@ -81,9 +93,11 @@ def _lengthened(x: str, ends: list[tuple[int, int]], mode: str | None, nodes: li
 
 
 def _conv(facts: Facts, names: dict[str, str], out: str, nodes: list[str]) -> None:
-    x, pads = names["x"], list(facts.pads)
-    if facts.mode != "zeros" or min(min(pair) for pair in pads) < 0:
-        x = _lengthened(x, pads, _MODES.get(str(facts.mode)), nodes)
+    x, pads = names["x"], facts.rest
+    for mode, border in facts.borders.items():
+        x = _put(x, border, mode, nodes)
+    if min(min(pair) for pair in pads) < 0:
+        x = _lengthened(x, pads, nodes)
         pads = [(0, 0)] * facts.rank
     sides = [low for low, _ in pads] + [high for _, high in pads]
     given = {"pads": sides if any(sides) else None, **_attributes(facts)}
@@ -108,5 +122,5 @@ def _transpose(facts: Facts, names: dict[str, str], out: str, nodes: list[str]) 
         (-low, low + i - rows)
         for (low, _), i, rows in zip(facts.pads, facts.i, facts.full, strict=True)
     ]
-    name = _lengthened(full, ends, None, nodes)
+    name = _lengthened(full, ends, nodes)
     nodes[-1] = nodes[-1].replace(f"['{name}']", f"['{out}']")

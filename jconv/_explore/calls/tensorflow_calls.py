@@ -10,8 +10,10 @@ from jconv._explore.calls.facts import (
     call,
     permuted,
     permuted_back,
+    refuse_copies,
     refuse_dilated_input,
     refuse_empty,
+    refuse_int8,
     refuse_rank,
     unless,
 )
@@ -23,11 +25,9 @@ def tensorflow_call(facts: Facts) -> str:
     """Lines of TensorFlow that take and make arrays in the caller's own layout."""
     for refuse in (refuse_rank, refuse_dilated_input, refuse_empty):
         refuse(facts, "TensorFlow")
-    if facts.mode not in ("zeros", "reflect"):
-        raise CannotSayError(
-            "tf.pad has borders of zeros and of reflected rows, the same on all axes."
-        )
-    if facts.mode != "zeros" and facts.op != "conv":
+    refuse_int8(facts, "tf.nn's convolutions take no int8.")
+    refuse_copies(facts, "tf.pad")
+    if facts.borders and facts.op != "conv":
         raise CannotSayError("tf.nn has no backprop of a border; take it from a tf.GradientTape.")
     lines = [line for array in facts.arrays for line in permuted(facts, array, _TRANSPOSE, False)]
     body = {
@@ -41,11 +41,11 @@ def tensorflow_call(facts: Facts) -> str:
 
 def _named(facts: Facts) -> Any:
     """The padding as conv2d takes it; None where it must be put around x first."""
-    if facts.mode == "zeros" and facts.rule in ("SAME", "VALID"):
+    if not facts.borders and facts.rule in ("SAME", "VALID"):
         return facts.rule
     if all(pair == (0, 0) for pair in facts.pads):
         return "VALID"
-    numbers = facts.rank == 2 and facts.mode == "zeros"
+    numbers = facts.rank == 2 and not facts.borders
     if numbers and min(min(pair) for pair in facts.pads) >= 0:
         return [[0, 0], *(list(pair) for pair in facts.pads), [0, 0]]
     return None
@@ -54,10 +54,11 @@ def _named(facts: Facts) -> Any:
 def _around(facts: Facts) -> list[str]:
     """The lines that put the border around x, or crop it."""
     lines = []
-    border = [[max(low, 0), max(high, 0)] for low, high in facts.pads]
-    if any(map(any, border)):
-        mode = "" if facts.mode == "zeros" else ", mode='REFLECT'"
-        lines.append(f"x = tf.pad(x, {[[0, 0], *border, [0, 0]]}{mode})")
+    zeros = [(max(low, 0), max(high, 0)) for low, high in facts.rest]
+    for mode, border in {**facts.borders, "": zeros}.items():
+        if any(map(any, border)):
+            how = mode and f", mode={mode.upper()!r}"
+            lines.append(f"x = tf.pad(x, {[[0, 0], *map(list, border), [0, 0]]}{how})")
     if min(min(pair) for pair in facts.pads) < 0:
         rows = []
         for i, (low, high) in zip(facts.i, facts.pads, strict=True):

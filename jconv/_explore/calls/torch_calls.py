@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jconv._explore.calls.facts import (
     RESULT,
-    CannotSayError,
     Facts,
+    Pads,
     call,
     one_pad,
     permuted,
     permuted_back,
     refuse_dilated_input,
     refuse_empty,
+    refuse_int8,
     refuse_rank,
     unless,
 )
@@ -24,6 +27,7 @@ def torch_call(facts: Facts) -> str:
     """Lines of PyTorch that take and make arrays in the caller's own layout."""
     for refuse in (refuse_rank, refuse_dilated_input, refuse_empty):
         refuse(facts, "PyTorch")
+    refuse_int8(facts, "PyTorch convolves int8 on some devices alone.")
     lines = [line for array in facts.arrays for line in permuted(facts, array, _PERMUTE, True)]
     body = {
         "conv": lambda: _forward(facts),
@@ -42,29 +46,24 @@ def _settings(facts: Facts) -> dict[str, object]:
     }
 
 
-def _sides(pads: list[tuple[int, int]]) -> tuple[int, ...]:
+def _sides(pads: Sequence[Pads]) -> tuple[int, ...]:
     """F.pad's order: the last axis first."""
     return tuple(side for pair in reversed(pads) for side in pair)
 
 
 def _forward(facts: Facts, x: str = "x", result: str = "y = ") -> list[str]:
-    how, lines, padding = _settings(facts), [], None
-    both = one_pad(facts)
-    if facts.mode is None:
-        raise CannotSayError("F.pad puts the same kind of border on every axis; here they differ.")
-    if facts.mode != "zeros":
-        border = _sides([(max(low, 0), max(high, 0)) for low, high in facts.pads])
-        crop = _sides([(min(low, 0), min(high, 0)) for low, high in facts.pads])
-        if any(border):
-            lines.append(f"{x} = F.pad({x}, {border}, mode={_MODES[facts.mode]!r})")
-        if any(crop):
-            lines.append(f"{x} = F.pad({x}, {crop})")
-    elif facts.rule == "SAME" and max(facts.s) == 1:
+    how, padding = _settings(facts), None
+    lines = [
+        f"{x} = F.pad({x}, {_sides(sides)}, mode={_MODES[mode]!r})"
+        for mode, sides in facts.borders.items()
+    ]
+    both = one_pad(facts.rest)
+    if facts.rule == "SAME" and max(facts.s) == 1 and not lines:
         padding = "same"
     elif both is not None:
         padding = unless(both, 0)
     else:
-        lines.append(f"{x} = F.pad({x}, {_sides(list(facts.pads))})")
+        lines.append(f"{x} = F.pad({x}, {_sides(facts.rest)})")
     function = f"F.conv{facts.rank}d"
     stride = how.pop("stride")
     return [*lines, result + call(function, x, "w", stride=stride, padding=padding, **how)]
@@ -72,9 +71,9 @@ def _forward(facts: Facts, x: str = "x", result: str = "y = ") -> list[str]:
 
 def _gradient(facts: Facts, which: str) -> list[str]:
     """A backprop by torch.nn.grad, or where it has no words for the padding, by autograd."""
-    name, both = RESULT[facts.op], one_pad(facts)
+    name, both = RESULT[facts.op], one_pad(facts.pads)
     shape = facts.shape(name, True)
-    if both is not None and facts.mode == "zeros":
+    if both is not None and not facts.borders:
         arrays = (str(shape), "w", "g") if which == "input" else ("x", str(shape), "g")
         function = f"torch.nn.grad.conv{facts.rank}d_{which}"
         settings = _settings(facts)
@@ -100,9 +99,9 @@ def _by_autograd(facts: Facts, variable: str, cotangent: str) -> list[str]:
 
 
 def _transpose(facts: Facts) -> list[str]:
-    if facts.mode != "zeros":
+    if facts.borders:
         return _by_autograd(facts, "x", "x")
-    function, both, extra = f"F.conv_transpose{facts.rank}d", one_pad(facts), facts.extra
+    function, both, extra = f"F.conv_transpose{facts.rank}d", one_pad(facts.pads), facts.extra
     how = _settings(facts)
     groups, dilation, stride = how["groups"], how["dilation"], how["stride"]
     limits = map(max, facts.s, facts.d)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from jconv._plan.picture.grid import (
     COPY,
     CUT,
+    EDGE,
     EXTRA,
-    LEFT,
     PASSED,
     PITCH,
     SIDE,
@@ -29,13 +29,12 @@ WINDOWS = 7  # windows drawn before the middle ones are left out
 # --- a convolution ------------------------------------------------------------------------
 
 
-def draw_conv(canvas: Canvas, strip: Strip, y: float) -> float:
+def draw_conv(canvas: Canvas, strip: Strip, y: float, *, narrow: bool = False) -> float:
     """The input row, the windows below it, and what they make; the y that follows."""
-    grid = Grid(canvas, strip)
-    y += 10
-    _borders(grid, y)
+    grid = Grid(canvas, strip, narrow=narrow)
     second = "zeros put between them" if strip.b > 1 and strip.i > 1 else ""
-    grid.name(y, f"input x: {rows(strip.i)}", second)
+    y = grid.title(y + 10, f"input x: {rows(strip.i)}", second, above=4)
+    _borders(grid, y)
     _input_row(grid, y)
     windows = y + SIDE + 10
     end = _windows(grid, windows)
@@ -49,7 +48,7 @@ def _input_row(grid: Grid, y: float) -> None:
     strip = grid.strip
     end = max(strip.padded, strip.p0 + strip.dilated)
     if not len(grid.slots):
-        grid.canvas.text(LEFT, y + 16, "(no rows)", fill=FAINT, cls="jc-note")
+        grid.canvas.text(grid.left, y + 16, "(no rows)", fill=FAINT, cls="jc-note")
     for _, u in grid.slots:
         if isinstance(u, Gap):
             grid.gap(u, y, u.hides(strip.low, end))
@@ -92,32 +91,34 @@ def _borders(grid: Grid, y: float) -> None:
     for side, (first, end, pad) in sides.items():
         if first < end and pad:
             mode = strip.modes[side == "high"]
-            copies = "" if mode == "zeros" else f" ({mode}: copies)"
+            copies = "" if mode == "zeros" or grid.narrow else f" ({mode}: copies)"
             text = f"padding {pad}{copies}" if pad > 0 else f"cropped {-pad}"
             grid.bracket(first, end - 1, y - 6, text, side=side)
 
 
 def _windows(grid: Grid, y: float) -> float:
     canvas, strip = grid.canvas, grid.strip
-    right = grid.right + 44
+    right = grid.right + (26 if grid.narrow else 44)
     canvas.text(right, y - 24, "output y:", cls="jc-name")
     canvas.text(right, y - 9, rows(strip.o), cls="jc-name")
     if not strip.o:
         why = f"no window fits: the filter covers {rows(strip.window)}, the input {strip.padded}"
-        canvas.text(LEFT, y + 22, why, fill=UNREAD[1], cls="jc-note")
+        canvas.text(grid.left, y + 22, why, fill=UNREAD[1], cls="jc-note")
         return y + 30
     y += 6
     head, tail = choose_windows(strip, grid.slots, WINDOWS)
     for place, o in enumerate((*head, *tail)):
         if tail and place == len(head):
             hidden = strip.o - len(head) - len(tail)
+            if grid.narrow:
+                canvas.text(EDGE, y + 12, f"{hidden} more windows", cls="jc-name")
             grid.name(y - 4, f"{hidden} more windows")
             style = {"anchor": "middle", "size": 14, "fill": FAINT}
             canvas.text(right + 20, y + 12, "···", cls="jc-more", data_hidden=hidden, **style)
             y += PITCH - 3
         with canvas.group("jc-window", data_o=o):
             end = _taps(grid, o, y)
-            canvas.arrow(max(end, LEFT) + 4, right - 5, y + SIDE / 2, stroke_dasharray="1 3")
+            canvas.arrow(max(end, grid.left) + 4, right - 5, y + SIDE / 2, stroke_dasharray="1 3")
             box(canvas, right, y, 40, Y, index(o), "jc-y", title=f"y[{o}]")
         if o == 0:
             passed = any(isinstance(u, int) and _passed(strip, u) for _, u in grid.slots)
@@ -146,7 +147,7 @@ def _taps(grid: Grid, o: int, y: float, label: str = "") -> float:
         if isinstance(entry, Gap):
             hidden = len(range(*_within(taps, entry)))
             if hidden:
-                x = LEFT + slot * grid.width
+                x = grid.left + slot * grid.width
                 grid.canvas.rect(x + 4, y, grid.width - 8, SIDE, fill=PAPER)
                 grid.gap(entry, y, hidden, cls="jc-taps-gap")
         elif entry in taps:
@@ -176,19 +177,20 @@ def _never_read(grid: Grid, top: float, bottom: float) -> None:
 # --- a transposed convolution -------------------------------------------------------------
 
 
-def draw_transposed(canvas: Canvas, strip: Strip, y: float) -> float:
+def draw_transposed(canvas: Canvas, strip: Strip, y: float, *, narrow: bool = False) -> float:
     """The rows of x, what each adds, their sum, and its crop to y; the y that follows."""
-    grid = Grid(canvas, strip)
+    grid = Grid(canvas, strip, narrow=narrow)
     holes = f"stride {strip.s}: zeros between" if strip.s > 1 and strip.o > 1 else ""
-    grid.name(y, f"input x: {rows(strip.o)}", holes)
+    y = grid.title(y, f"input x: {rows(strip.o)}", holes)
     _spread_row(grid, y)
     y += SIDE + 12
     y = _footprints(grid, y) + 6
-    grid.name(y, f"their sum: {rows(strip.reached)}" if strip.k else "their sum", "number of terms")
+    what = f"their sum: {rows(strip.reached)}" if strip.k else "their sum"
+    y = grid.title(y, what, "number of terms")
     _sum_row(grid, y)
     y += SIDE + 24
     _crops(grid, y - 18)
-    grid.name(y, f"output y: {rows(strip.i)}")
+    y = grid.title(y, f"output y: {rows(strip.i)}", above=-12)
     _output_row(grid, y)
     y += SIDE
     extra = min(strip.output_padding, strip.i)
@@ -204,7 +206,7 @@ def _spread_row(grid: Grid, y: float) -> None:
     strip = grid.strip
     end = strip.s * (strip.o - 1) if strip.o else -1
     if not strip.o:
-        grid.canvas.text(LEFT, y + 16, "(no rows)", fill=FAINT, cls="jc-note")
+        grid.canvas.text(grid.left, y + 16, "(no rows)", fill=FAINT, cls="jc-note")
     for _, u in grid.slots:
         if isinstance(u, Gap):
             grid.gap(u, y, u.hides(0, end + 1))
@@ -220,17 +222,23 @@ def _footprints(grid: Grid, y: float) -> float:
     """What each row of x adds: a filter at its stride."""
     canvas, strip = grid.canvas, grid.strip
     if not strip.o or not strip.k:
-        canvas.text(LEFT, y + 16, "nothing is added: y is zeros", fill=UNREAD[1], cls="jc-note")
+        canvas.text(
+            grid.left, y + 16, "nothing is added: y is zeros", fill=UNREAD[1], cls="jc-note"
+        )
         return y + SIDE
     head, tail = choose_windows(strip, grid.slots, WINDOWS)
     for place, o in enumerate((*head, *tail)):
         if tail and place == len(head):
             hidden = strip.o - len(head) - len(tail)
-            more = {"cls": "jc-name jc-more", "data_hidden": hidden, "anchor": "end"}
-            canvas.text(LEFT - 10, y + 12, f"··· {hidden} more rows", **more)
+            more = {"cls": "jc-name jc-more", "data_hidden": hidden}
+            more |= {} if grid.narrow else {"anchor": "end"}
+            x = EDGE if grid.narrow else grid.left - 10
+            canvas.text(x, y + 12, f"··· {hidden} more rows", **more)
             y += PITCH - 6
         with canvas.group("jc-window", data_o=o):
-            _taps(grid, o, y, f" times x[{o}]")
+            end = _taps(grid, o, y, f" times x[{o}]")
+            if grid.narrow:
+                canvas.text(end + 6, y + 16, f"× x[{index(o)}]", cls="jc-name")
         grid.name(y, f"x[{index(o)}] times the filter")
         y += PITCH
     return y
@@ -242,7 +250,7 @@ def _sum_row(grid: Grid, y: float) -> None:
     inside = range(strip.p0, strip.p0 + strip.i)
     first, end = min(0, strip.p0), max(strip.reached, strip.p0 + strip.i)
     if first >= end:
-        grid.canvas.text(LEFT, y + 16, "(no rows)", fill=FAINT, cls="jc-note")
+        grid.canvas.text(grid.left, y + 16, "(no rows)", fill=FAINT, cls="jc-note")
     for _, u in grid.slots:
         if isinstance(u, Gap):
             grid.gap(u, y, u.hides(first, end))
@@ -284,7 +292,7 @@ def _output_row(grid: Grid, y: float) -> None:
     first, end = strip.p0, strip.p0 + strip.i
     extra = end - strip.output_padding
     if not strip.i:
-        grid.canvas.text(LEFT, y + 16, "(no rows)", fill=FAINT, cls="jc-note")
+        grid.canvas.text(grid.left, y + 16, "(no rows)", fill=FAINT, cls="jc-note")
     for _, u in grid.slots:
         if isinstance(u, Gap):
             grid.gap(u, y, u.hides(first, end))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from jconv._plan.picture.strip import Gap, Slots, Strip, strip_slots
-from jconv._support.svg import FAINT, INK, SMALLEST, Canvas
+from jconv._support.svg import FAINT, INK, SMALLEST, Canvas, text_width
 
 LEFT = 192  # where cells begin; what stands in a row is said to the left of them
 ROOM = 640  # px for the cells of one axis
+NARROW_LEFT, NARROW_ROOM = 56, 286  # the same where rows have their names above them
 SIDE = 24  # height of a cell
+EDGE = 16  # px; where lines of text begin
+LABEL = 12  # px; the size of text beside cells
 PITCH = 27  # from one window to the next
 
 # Fill and stroke, told apart by the colour-blind (the hues are those of Okabe and Ito).
@@ -37,17 +40,21 @@ def index(row: int) -> str:
 class Grid:
     """The columns of one axis: where each position stands on the canvas."""
 
-    def __init__(self, canvas: Canvas, strip: Strip) -> None:
+    def __init__(self, canvas: Canvas, strip: Strip, *, narrow: bool = False) -> None:
         self.canvas = canvas
         self.strip = strip
+        self.narrow = narrow
+        self.taken = -1.0, 0.0  # a bracket's y, and where the words of its low side end
+        self.left = NARROW_LEFT if narrow else LEFT
+        room = NARROW_ROOM if narrow else ROOM
         longest = max(strip.i, strip.o, strip.high - strip.p0)
         self.width = 26 if longest <= 1000 else 34
-        self.slots: Slots = strip_slots(strip, ROOM // self.width)
-        self.right = LEFT + max(len(self.slots) * self.width, 60)
+        self.slots: Slots = strip_slots(strip, room // self.width)
+        self.right = self.left + max(len(self.slots) * self.width, 60)
 
     def x(self, u: int) -> float:
         """The left side of position u."""
-        return LEFT + self.slots.at(u) * self.width
+        return self.left + self.slots.at(u) * self.width
 
     def middle(self, u: int) -> float:
         return self.x(u) + self.width / 2
@@ -73,9 +80,23 @@ class Grid:
                 self.middle(gap.first), y + 16, "···", cls=cls, data_hidden=hidden, **style
             )
 
+    def title(self, y: float, first: str, second: str = "", *, above: float = -6) -> float:
+        """The row's own y, with what stands in the row to its left; if narrow, above it.
+
+        A narrow picture has the words `above` the y that was asked for, and the row below that y.
+        """
+        if not self.narrow:
+            self.name(y, first, second)
+            return y
+        text = f"{first} ({second})" if second else first
+        self.canvas.text(EDGE, y - above, text, cls="jc-name")
+        return y + 20
+
     def name(self, y: float, first: str, second: str = "") -> None:
-        """What stands in the row of cells at y."""
-        x = LEFT - 10
+        """What stands in the row of cells at y; a narrow picture has no room for it."""
+        if self.narrow:
+            return
+        x = self.left - 10
         if not second:
             self.canvas.text(x, y + 16, first, anchor="end", cls="jc-name")
             return
@@ -96,7 +117,8 @@ class Grid:
         """A bracket over (up=-1) or under the positions first..last, and what they are.
 
         The text of the low side ends where the bracket ends, that of the high side begins where
-        it begins, so that two never meet.
+        it begins, so that two never meet. In a narrow picture a long one begins at the edge, and
+        the other behind it.
         """
         left, right = self.x(first) + 2, self.x(last) + self.width - 2
         self.canvas.path(
@@ -106,6 +128,12 @@ class Grid:
             cls="jc-bracket",
         )
         x, anchor = (right, "end") if side == "low" else (left, "start")
+        if self.narrow and side == "low":
+            if right < text_width(text, LABEL):
+                x, anchor = EDGE, "start"
+            self.taken = y, right if anchor == "end" else x + text_width(text, LABEL)
+        elif self.narrow and self.taken[0] == y:
+            x = max(x, self.taken[1])
         baseline = y - 5 if up < 0 else y + 14
         self.canvas.text(x, baseline, text, anchor=anchor, fill=fill, cls="jc-label")
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
@@ -33,23 +33,28 @@ from jconv._plan.record import PlanRecord
 from jconv._plan.table import plan_table, shape_text
 from jconv._support.svg import INK, PAPER, Canvas
 
-Draw = Callable[[Canvas, Strip, float], float]
+NARROW = 3.0  # a narrow picture's lines hold so much less text than those of 1000 px
 
 
-def plan_svg(plan: PlanRecord, *, plane: bool = True) -> str:
-    """The picture of a plan, at most 1000 px wide; without the `plane` of two axes if told so."""
+def plan_svg(plan: PlanRecord, *, plane: bool = True, narrow: bool = False) -> str:
+    """The picture of a plan, at most 1000 px wide; without the `plane` of two axes if told so.
+
+    A narrow picture is about 400 px wide: it draws fewer rows, with their names above them.
+    """
     canvas = Canvas()
-    y = _lines(canvas, 16, 30, _headline(plan), 108, size=14, font_weight="bold")
+    less = NARROW if narrow else 1.0
+    y = _lines(canvas, 16, 30, _headline(plan), int(108 / less), size=14, font_weight="bold")
     strips, note = example_strips(plan)
     if note:
-        y = _lines(canvas, 16, y, note, 128)
-    draw: Draw = draw_conv if plan.op == "conv" else draw_transposed
+        y = _lines(canvas, 16, y, note, int(128 / less))
+    draw = draw_conv if plan.op == "conv" else draw_transposed
     facts = [_facts(plan, axis) for axis in range(plan.problem.rank)]
     for axis, name in enumerate(spatial_names(plan.problem.rank)):
         with canvas.group("jc-axis", data_axis=name):
-            y = _lines(canvas, 16, y + 20, facts[axis], 118, size=13, font_weight="bold")
+            width = int(118 / less)
+            y = _lines(canvas, 16, y + 20, facts[axis], width, size=13, font_weight="bold")
             if strips:
-                y = draw(canvas, strips[axis], y)
+                y = draw(canvas, strips[axis], y, narrow=narrow)
     if plane and strips and len(strips) == 2:
         with canvas.group("jc-plane"):
             planes = lay_out(strips[0], strips[1])
