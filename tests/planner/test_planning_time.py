@@ -59,9 +59,9 @@ def _problem(rng: random.Random, leg: str) -> Problem:
 
 
 def _seconds(ask, problem: Problem) -> float:
-    """Processor time of the first question about a problem, the quickest of three first ones."""
+    """Processor time of the first question about a problem, the quickest of some first ones."""
     times = []
-    for _ in range(3):
+    for _ in range(10):
         choosing._choose_once.cache_clear()
         fresh = problem.replace(n=problem.n)  # whose cached properties are to be worked out
         start = time.thread_time()
