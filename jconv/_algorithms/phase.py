@@ -112,14 +112,14 @@ def supports(problem: Problem, platform: str) -> str | None:
         apart, joined = [axis.s for axis in problem.axes], [axis.b for axis in problem.axes]
     else:
         apart, joined = [axis.b for axis in problem.axes], [axis.s for axis in problem.axes]
+    if max(apart) == 1:
+        inward = problem.leg == "input_grad"
+        return "only supports a stride above 1" if inward else "only supports input dilation"
     if max(joined) > 1:
         return "does not support a stride together with an input dilation"
     if math.prod(apart) > MAX_RESIDUES:
         return f"would make over {MAX_RESIDUES} convolutions, which compile slowly"
-    if max(apart) > 1:
-        return None
-    inward = problem.leg == "input_grad"
-    return "only supports a stride above 1" if inward else "only supports input dilation"
+    return None
 
 
 def seconds(problem: Problem, planner: Planner) -> float:

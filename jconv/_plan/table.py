@@ -54,6 +54,24 @@ def wrap(text: str, indent: str = "    ") -> list[str]:
     ) or [""]
 
 
+def rejections(reasons: Sequence[tuple[str, str]]) -> list[str]:
+    """Which algorithms do not run and why, in a sentence for each reason.
+
+    Example:
+        >>> rejections([("gemm", "is slow"), ("fft", "only supports CPU"), ("wide", "is slow")])
+        ['not gemm, wide: each is slow', 'not fft: only supports CPU']
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(name)
+    if len(names) == 1 and len(reasons) > 1:
+        return [f"not the others: each {reason}" for reason in names]
+    return [
+        f"not {', '.join(group)}: {'each ' if len(group) > 1 else ''}{reason}"
+        for reason, group in names.items()
+    ]
+
+
 def plan_table(plan: PlanRecord) -> str:
     """A plan: the shapes, one row for each axis, one for each leg, and the reasons."""
     shapes = (
@@ -70,8 +88,7 @@ def plan_table(plan: PlanRecord) -> str:
     if plan.mesh:
         lines += ["", *_devices(plan)]
     for name, leg in plan.leg_records:
-        for algorithm, reason in leg.rejections:
-            lines += wrap(f"{name}: not {algorithm}: {reason}")
+        lines += [line for text in rejections(leg.rejections) for line in wrap(f"{name}: {text}")]
     lines += wrap(f"policy {plan.problem.policy!r}: {plan.promise}")
     for note in plan.notes:
         lines += ["", *wrap(note)]

@@ -1,4 +1,4 @@
-"""What the planner may choose from and goes by; jit's caches are keyed on it."""
+"""The policy in force: what the planner may choose from. jit's caches are keyed on it."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def current_tuning() -> Tuning | None:
 
 
 def captured() -> dict[str, Any]:
-    """What a traced call depends on, as fields of its problem: its gradients inherit them."""
+    """What a traced call depends on, as fields of its problem, which its gradients inherit."""
     policy = current_policy()
     return {"policy": policy.rule, "workspace": policy.workspace, "tuning": current_tuning()}
 
 
 def capture(problem: Problem, precision: Any) -> Problem:
-    """What a traced call depends on goes into the problem, so that gradients inherit it."""
+    """The problem with what a traced call depends on, so that its gradients inherit it."""
     changes = captured()
     default = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     if precision is None and default is not None:
@@ -56,7 +56,7 @@ def capture(problem: Problem, precision: Any) -> Problem:
 
 @contextlib.contextmanager
 def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Policy]:
-    """Within this context, what algorithms may run.
+    """Sets which algorithms may run within this context.
 
     Args:
         rule: what may run. One of
@@ -79,7 +79,7 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
         workspace: the most bytes of temporaries that an algorithm may take.
 
     Raises:
-        ConvError: if `rule` or `workspace` is none of those.
+        ConvError: for any other `rule` or `workspace`.
 
     Example:
         >>> import jax.numpy as jnp, jconv
