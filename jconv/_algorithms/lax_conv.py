@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms.windows import resize
-from jconv._core.geometry import Axis, Size, is_static, max_size, span
+from jconv._core.geometry import Axis, is_static, max_size, span
 from jconv._core.xla_cpu import UNPADDED_IS_SLOW
 
 MIN_ROWS_TO_PAD = 16  # rows of outputs; beside fewer, the row that padding adds costs too much
@@ -33,6 +33,7 @@ def lax_conv(
 def _convolve(
     x: jax.Array,
     w: jax.Array,
+    axes: tuple[Axis, ...],
     groups: int,
     options: dict[str, Any],
     **window: Any,
@@ -43,6 +44,7 @@ def _convolve(
     return lax.conv_general_dilated(
         x,
         w,
+        rhs_dilation=[axis.d for axis in axes],
         dimension_numbers=lax.ConvDimensionNumbers(lhs, rhs, lhs),
         feature_group_count=groups,
         **window,
@@ -82,16 +84,8 @@ def _static(
         (low + s if moved else low, high)
         for (low, high), s, moved in zip(pads, strides, shift, strict=True)
     ]
-    y = _convolve(
-        x,
-        w,
-        groups,
-        options,
-        window_strides=strides,
-        padding=pads,
-        lhs_dilation=[axis.b for axis in axes],
-        rhs_dilation=[axis.d for axis in axes],
-    )
+    window = {"window_strides": strides, "padding": pads, "lhs_dilation": [a.b for a in axes]}
+    y = _convolve(x, w, axes, groups, options, **window)
     return lax.slice(y, [0, *map(int, shift), 0], y.shape) if any(shift) else y
 
 
@@ -134,7 +128,7 @@ def _symbolic(
             dilated.append(axis.b)
             continue
         window = span(max_size(axis.k, 1), axis.d)
-        rows = axis.o * axis.s + _at_least_zero(window - axis.s)
+        rows = axis.o * axis.s + max_size(window - axis.s, 0)
         if not is_static(axis.k):
             # The kernel is a cotangent of symbolic size, and the count of outputs is a number.
             rows = window + (axis.o - 1) * axis.s
@@ -148,22 +142,10 @@ def _symbolic(
     for dim, axis in enumerate(axes):
         w = resize(w, dim, 0, max_size(axis.k, 1))
         x = resize(x, dim + 1, 0, max_size(x.shape[dim + 1], 1)) if dilated[dim] > 1 else x
-    y = _convolve(
-        x,
-        w,
-        groups,
-        options,
-        window_strides=strides,
-        padding=pads,
-        lhs_dilation=dilated,
-        rhs_dilation=[axis.d for axis in axes],
-    )
+    window = {"window_strides": strides, "padding": pads, "lhs_dilation": dilated}
+    y = _convolve(x, w, axes, groups, options, **window)
     for dim, axis in enumerate(axes, start=1):
         if dilated[dim - 1] > 1:
             y = resize(y, dim, axis.p0 - (span(axis.k, axis.d) - 1), axis.o * axis.s)
             y = lax.slice_in_dim(y, 0, axis.o * axis.s, axis.s, axis=dim)
     return y
-
-
-def _at_least_zero(size: Size) -> Size:
-    return max_size(size, 0)

@@ -104,25 +104,13 @@ def _axes(plan: PlanRecord) -> list[str]:
     rows = []
     names = spatial_names(plan.problem.rank)
     for a, axis in enumerate(plan.problem.axes):
-        i = source[plan.layout.spatial(here)[a]]
-        o = target[plan.layout.spatial(there)[a]]
-        rows.append(
-            [
-                names[a],
-                i,
-                o,
-                axis.k,
-                axis.s,
-                axis.d,
-                pads_text(plan.padding[a]),
-                plan.remainder[a],
-                plan.receptive_field[a],
-            ]
-        )
+        sizes = source[plan.layout.spatial(here)[a]], target[plan.layout.spatial(there)[a]]
+        read = pads_text(plan.padding[a]), plan.remainder[a], plan.receptive_field[a]
+        rows.append([names[a], *sizes, axis.k, axis.s, axis.d, *read])
     lines = table(header, rows)
     if max(map(len, lines)) <= WIDTH:
         return lines
-    # Symbolic sizes can be long: then one line for each fact.
+    # Symbolic sizes can be long. Each fact then has a line.
     return [
         line
         for row in rows
@@ -143,48 +131,28 @@ def _devices(plan: PlanRecord) -> list[str]:
         rows.append(
             [name, leg.algorithm, shape_text(shapes["x"]), shape_text(shapes["y"]), halo, *moved]
         )
-    lines = table(header, rows, left=2)
-    if max(map(len, lines)) > WIDTH:
-        lines = [
-            line
-            for row in rows
-            for line in (
-                f"{row[0]} on one device: {row[1]}",
-                *(
-                    wrapped
-                    for title, cell in zip(header[2:], row[2:], strict=True)
-                    for wrapped in wrap(f"  {title} {cell}", "      ")
-                ),
-            )
-        ]
+    lines = _table_or_facts(header, rows, " on one device: ")
     reasons = [f"{name}: {why}" for name, leg in plan.device_records for why in leg.reasons]
     return [*wrap(f"mesh {axes}"), *lines, *(line for why in reasons for line in wrap(why))]
 
 
 def _legs(plan: PlanRecord) -> list[str]:
     header = ["leg", "algorithm", "operations", "moved", "workspace"]
-    rows = [
-        [
-            name,
-            leg.algorithm,
-            amount(leg.flops, "FLOP"),
-            amount(leg.bytes, "B"),
-            amount(leg.workspace_bytes, "B"),
-        ]
-        for name, leg in plan.leg_records
-    ]
+    rows = []
+    for name, leg in plan.leg_records:
+        sizes = [amount(leg.bytes, "B"), amount(leg.workspace_bytes, "B")]
+        rows.append([name, leg.algorithm, amount(leg.flops, "FLOP"), *sizes])
+    return _table_or_facts(header, rows, ": ")
+
+
+def _table_or_facts(header: Sequence[str], rows: list[list[str]], joint: str) -> list[str]:
+    """A table of legs; where symbols make it too wide, for each leg a line for every fact."""
     lines = table(header, rows, left=2)
     if max(map(len, lines)) <= WIDTH:
         return lines
-    return [
-        line
-        for row in rows
-        for line in (
-            f"{row[0]}: {row[1]}",
-            *(
-                wrapped
-                for title, cell in zip(header[2:], row[2:], strict=True)
-                for wrapped in wrap(f"  {title} {cell}", "      ")
-            ),
-        )
-    ]
+    lines = []
+    for name, algorithm, *cells in rows:
+        lines.append(f"{name}{joint}{algorithm}")
+        for title, cell in zip(header[2:], cells, strict=True):
+            lines += wrap(f"  {title} {cell}", "      ")
+    return lines

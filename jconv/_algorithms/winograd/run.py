@@ -10,6 +10,7 @@ of zeros still gives exactly zero, with tiles of four it does not.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
@@ -56,8 +57,7 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
     factors = [of_all([*([row] for row in each), last.w]) for each in product(*(t.w for t in lead))]
     factors = [jnp.asarray(factor[:, ::-1] if flip else factor) for factor in factors]
 
-    def of_x(x: jax.Array) -> jax.Array:
-        return transform_line(x, last.x, last.step, counts[-1])
+    of_x = functools.partial(transform_line, matrix=last.x, step=last.step, count=counts[-1])
 
     def outputs(v: jax.Array, factor: jax.Array, taps: jax.Array) -> jax.Array:
         products = lax.dot_general(v, multiply(factor, taps), sides, **options)
@@ -88,11 +88,8 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Ar
     *lead, last = tiles
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
 
-    def of_x(x: jax.Array) -> jax.Array:
-        return transform_line(x, last.x, last.step, counts[-1])
-
-    def of_g(g: jax.Array) -> jax.Array:
-        return transform_line(g, last.y, last.outputs, counts[-1])
+    of_x = functools.partial(transform_line, matrix=last.x, step=last.step, count=counts[-1])
+    of_g = functools.partial(transform_line, matrix=last.y, step=last.outputs, count=counts[-1])
 
     def taps(v: jax.Array, h: jax.Array) -> jax.Array:
         products = lax.dot_general(v, h, (((1,), (1,)), ((0,), (0,))), **options)
