@@ -45,7 +45,7 @@ FIELDS = ("family", *KEYS, "seconds", "compile_seconds")
 
 def candidates(problem: Problem, only: str | None):
     """(label, problem) for every algorithm that supports the leg, and that may be chosen."""
-    small = math.prod(axis.k for axis in problem.axes) < fft.WINDOW
+    small = math.prod(axis.k for axis in problem.axes) < fft.MIN_TAPS
     for algorithm in REGISTRY:
         if only is not None and algorithm.name not in ("direct", only):
             continue

@@ -1,4 +1,4 @@
-"""A leg over parts of its batch, so that temporaries stay in cache."""
+"""A leg over chunks of its batch, so that temporaries stay in cache."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jax import lax
 
 from jconv._core.xla_cpu import kept_apart
 
-TEMPORARIES = 1 << 24  # bytes that a chunk of the batch may take
-CALLS = 16  # chunks, at most: each is a computation to schedule
+CHUNK_BYTES = 1 << 24  # bytes of temporaries for one chunk; more would leave the L3 cache
+MAX_CHUNKS = 16  # chunks of a batch; XLA schedules each of them as a computation
 
 
 def in_chunks(
@@ -24,11 +24,11 @@ def in_chunks(
     *,
     total: bool = False,
 ) -> jax.Array:
-    """fn over chunks of the leading dimension, joined again or (`total`) added up.
+    """fn of chunks of the leading dimension, joined again or (`total`) added up.
 
     Temporaries then stay in cache: XLA's CPU runtime takes fresh pages for large ones on every
-    call, and page faults cost more than the arithmetic. Chunks are calls of one computation and
-    not turns of a loop, in which XLA's CPU compiler would leave every fused kernel to one thread.
+    call, and page faults cost more than the arithmetic. Chunks are calls of one computation. In
+    a loop instead, XLA's CPU compiler would give every fused kernel one thread only.
     """
     n = arrays[0].shape[0]
     if size >= n:
@@ -40,15 +40,15 @@ def in_chunks(
     def put(at: Any, size: int, joined: jax.Array, *arrays: jax.Array) -> jax.Array:
         return lax.dynamic_update_slice_in_dim(joined, part(at, size, *arrays), at, 0)
 
-    # A chunk is cut out where it is used: slices outside would all be made, and kept, at once.
+    # The call itself cuts its chunk: slices made outside would all be held at once.
     spans = [(at, min(size, n - at)) for at in range(0, n, size)]
     call = kept_apart(jax.jit(part, static_argnums=1))
     if total:
         return functools.reduce(lax.add, [call(*span, *arrays) for span in spans])
     like = jax.eval_shape(fn, *arrays)
-    if like.size * like.dtype.itemsize <= TEMPORARIES:
+    if like.size * like.dtype.itemsize <= CHUNK_BYTES:
         return lax.concatenate([call(*span, *arrays) for span in spans], 0)
-    # So are the parts of a large result, unless each is put where it belongs at once.
+    # For the same reason each part of a large result is put in its place at once.
     call = kept_apart(jax.jit(put, static_argnums=1))
     joined = jnp.zeros(like.shape, like.dtype)
     for span in spans:
@@ -57,33 +57,33 @@ def in_chunks(
 
 
 def one_by_one(fn: Callable[[jax.Array], jax.Array], a: jax.Array) -> jax.Array:
-    """fn of each example of a batch by itself: one computation, whatever their number.
+    """fn of each example of a batch by itself, as one computation whatever the batch.
 
-    A few are calls side by side, whose kernels share out their work among threads. More are a
-    loop, which takes no longer to compile.
+    A few examples are calls side by side, whose kernels share their work among threads. More
+    are a loop, whose time to compile does not grow with the batch.
     """
     call = kept_apart(jax.jit(fn))
     n = a.shape[0]
-    if isinstance(n, int) and n <= CALLS:
+    if isinstance(n, int) and n <= MAX_CHUNKS:
         return lax.concatenate([call(lax.slice_in_dim(a, at, at + 1)) for at in range(n)], 0)
     return lax.map(lambda example: call(example[None])[0], a)
 
 
-def chunk(n: int, image: int, limit: int = TEMPORARIES) -> int:
+def chunk(n: int, image: int, limit: int = CHUNK_BYTES) -> int:
     """Images in a chunk, at `image` bytes of temporaries each; equal chunks where possible."""
-    fewest = min(max(-(-n * image // limit), 1), CALLS, max(n, 1))
-    even = (count for count in range(fewest, min(2 * fewest, CALLS, n) + 1) if n % count == 0)
+    fewest = min(max(-(-n * image // limit), 1), MAX_CHUNKS, max(n, 1))
+    even = (count for count in range(fewest, min(2 * fewest, MAX_CHUNKS, n) + 1) if n % count == 0)
     return -(-n // next(even, fewest))
 
 
 def spans(total: int, most: int) -> list[tuple[int, int]]:
-    """(first, size) of the fewest parts of at most `most`; their sizes differ by one at most."""
+    """(first, size) of the fewest parts of at most `most`; sizes differ by one at most."""
     count = -(-total // most)
     least, larger = divmod(total, count)
     sizes = [least + 1] * larger + [least] * (count - larger)
     return list(zip(itertools.accumulate(sizes, initial=0), sizes, strict=False))
 
 
-def waiting_chunks(n: int, size: int, result: int) -> int:
-    """Bytes of a result in parts that wait to be joined, while the last chunk is at work."""
-    return result * max(n - size, 0) // n if 0 < result <= TEMPORARIES else 0
+def unjoined_bytes(n: int, size: int, result: int) -> int:
+    """Bytes of a result's parts that wait to be joined while the last chunk is computed."""
+    return result * max(n - size, 0) // n if 0 < result <= CHUNK_BYTES else 0

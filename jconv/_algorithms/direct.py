@@ -1,8 +1,8 @@
-"""direct: every leg as one lax convolution. It supports everything.
+"""direct: every leg as one lax convolution. It supports every problem.
 
-On CPU, and wherever sizes are symbolic, each leg is the forward convolution of its role-swapped
-axes. On GPU and TPU each backprop is the form that lax's own autodiff emits, which XLA's pattern
-matchers recognise and hand to the vendor's library.
+On CPU, and wherever sizes are symbolic, each leg is the forward convolution on axes whose roles are
+exchanged. On GPU and TPU each backprop has the form that lax's own autodiff emits, which XLA
+recognises and hands to the vendor's library.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import cost
-from jconv._algorithms.lax_conv import lax_conv
-from jconv._algorithms.legs import groups_to_vmapped, vmapped_to_groups
+from jconv._algorithms.lax_conv import adds_a_row, lax_conv
+from jconv._algorithms.legs import groups_to_vmapped, precision, vmapped_to_groups
 from jconv._algorithms.record import Algorithm, Planner, always_local
-from jconv._core.geometry import Axis, Size, product
+from jconv._core.geometry import Axis, Size, product, same
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, compute_dtype, itemsize
 from jconv._core.xla_cpu import kept_apart
 
@@ -28,21 +28,16 @@ def _run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.
     if written_as_lax(problem, planner.platform):
         return _lax_form(problem, a, b)
     dtype = compute_dtype(str(a.dtype), str(b.dtype), problem.out_dtype)
-    options = {"precision": _precision(problem), "preferred_element_type": dtype}
+    options = {"precision": precision(problem), "preferred_element_type": dtype}
     if not problem.sums_bytes:  # for which XLA has a fast convolution as they are
         a, b = a.astype(dtype), b.astype(dtype)
     run = _LEGS[problem.leg]
     if not problem.vmapped:
         return run(problem, a, b, options)
-    # Both operands are batched: a loop, since as a grouped convolution XLA's CPU backend would
-    # leave its fast path, and a symbolic group count cannot be lowered at all.
+    # Both operands are batched, which runs as a loop: XLA's CPU backend is slow with grouped
+    # convolutions, and a symbolic number of groups cannot be lowered at all.
     one = problem.replace(vmapped=())
     return lax.map(lambda operands: run(one, *operands, options), (a, b))
-
-
-def _precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
-    first, second = problem.precision
-    return lax.Precision[first], lax.Precision[second]
 
 
 def _conv(problem: Problem, x: jax.Array, w: jax.Array, options: dict) -> jax.Array:
@@ -74,8 +69,8 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: dict) ->
 def _without_remainder(x: jax.Array, axes: tuple[Axis, ...]) -> tuple[jax.Array, tuple[Axis, ...]]:
     """x without the last rows, which no window reads, and its axes.
 
-    In a call, so that XLA does not make it a part of the transpose that follows: one of a slice
-    takes up to twice as long as both apart.
+    The slice is kept apart from the transpose that follows, since XLA's transpose of a slice takes
+    up to twice as long as the two one after the other.
     """
     kept = [axis.i if axis.b > 1 else min(axis.i, axis.i + axis.p1) for axis in axes]
     if min(kept) <= 0 or kept == [axis.i for axis in axes]:
@@ -94,12 +89,12 @@ def written_as_lax(problem: Problem, platform: str) -> bool:
 
 
 def _high(axis: Axis, given: int) -> int:
-    """The high pad: as low as the low pad if that makes the same windows, which suits cuDNN."""
+    """The high pad: equal to the low one, as cuDNN wants it, if the windows stay the same."""
     return axis.p0 if 0 <= axis.p1 <= axis.p0 < axis.p1 + axis.s else given
 
 
 def _lax_form(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
-    """The leg as lax's autodiff writes it; a shared leading dimension becomes groups."""
+    """The leg as lax's autodiff writes it; a dimension that vmap added becomes groups."""
     extra = math.prod(problem.vmapped)
     x, w, y = (problem.replace(vmapped=()).order(slot) for slot in ("x", "w", "y"))
     axes, channel = problem.axes, {"x": x[-1], "w": w[-1], "y": y[-1]}
@@ -117,7 +112,7 @@ def _lax_form(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
                 (x[0], x[-1], *x[1:-1]), (w[-1], w[-2], *w[:-2]), (y[0], y[-1], *y[1:-1])
             ),
             feature_group_count=problem.groups * extra,
-            precision=_precision(problem),
+            precision=precision(problem),
             preferred_element_type=accumulator,
         )
 
@@ -131,8 +126,8 @@ def _lax_form(problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
     a, b = (fold(v, s) for v, s in zip((a, b), OPERANDS[problem.leg], strict=True))
     if problem.leg == "conv" and a.dtype == b.dtype:
         return unfold(conv(a, b, jnp.dtype(problem.out_dtype)))
-    # lax cannot transpose a convolution with a preferred element type, so where dtypes differ
-    # the operands are widened; these platforms accumulate half precision in float32 anyway.
+    # lax cannot transpose a convolution with a preferred element type, so operands of different
+    # dtypes are widened. These platforms accumulate half precision in float32 anyway.
     names = {str(a.dtype), str(b.dtype), problem.out_dtype}
     dtype = a.dtype if len(names) == 1 else jnp.dtype(compute_dtype(*names))
     a, b = a.astype(dtype), b.astype(dtype)
@@ -151,10 +146,16 @@ def _workspace(problem: Problem, platform: str) -> Size:
     names = [problem.dtype(slot) for slot in OPERANDS[problem.leg]]
     wide = compute_dtype(*names, problem.out_dtype)
     rearranged = {"conv": "", "input_grad": "w", "filter_grad": "xy"}[problem.leg]
+    if rearranged == "xy" and same(problem.n, 1):  # one image lies in the right order already
+        rearranged = "" if same(problem.c, 1) else "x"
     total: Size = 0
     for slot in OPERANDS[problem.leg]:
         if platform == "cpu" and (problem.dtype(slot) != wide or slot in rearranged):
             total += product(problem.shape(slot)) * itemsize(wide)
+    if problem.static and platform == "cpu" and "float" in wide:
+        axes = problem.window_axes
+        if problem.leg != "filter_grad" and adds_a_row(axes, [axis.pads for axis in axes]):
+            total += product(problem.out_shape) * itemsize(wide)
     if wide != problem.out_dtype or problem.leg == "filter_grad":
         total += product(problem.out_shape) * itemsize(wide)
     return total
@@ -162,11 +163,11 @@ def _workspace(problem: Problem, platform: str) -> Size:
 
 def seconds(problem: Problem, planner: Planner) -> float:
     if planner.platform != "cpu" or not problem.static or problem.empty:
-        return 0.0  # nothing else is measured there, or supports symbols
+        return 0.0  # no other algorithm is measured there, or supports such a problem
     if problem.leg == "input_grad":
         axes = tuple(axis.input_grad() for axis in problem.axes)
         seconds = cost.convolution(problem, axes, problem.f, problem.c)
-        seconds += cost.packed_filter(product(problem.shape("w")))  # to turn it over
+        seconds += cost.packed_filter(product(problem.shape("w")))  # to flip the filter
     elif problem.leg == "filter_grad":
         axes = tuple(axis.filter_grad() for axis in problem.axes)
         seconds = cost.convolution(problem, axes, problem.n, problem.f)
@@ -179,11 +180,10 @@ def seconds(problem: Problem, planner: Planner) -> float:
 
 DIRECT = Algorithm(
     name="direct",
-    exact=True,
-    error=1.0,
     supports=lambda problem, platform: None,
     cost=seconds,
     workspace=_workspace,
     run=_run,
+    error=1.0,
     local=always_local,
 )

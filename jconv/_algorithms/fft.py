@@ -1,16 +1,16 @@
 """fft: a convolution of large windows as a product of spectra.
 
-Every leg is a full convolution of its two operands, one of them reversed or not, of which some
-rows are kept::
+Every leg is a full convolution of its two operands, one of which may be reversed. Some rows of it
+are kept::
 
     conv          x * reversed w    row o - p0 + K - 1
     input_grad    g * w             row i + p0
     filter_grad   x * reversed g    row d*k - p0 + O - 1
 
-with w dilated to K rows and O rows of g. The spectra are padded to where nothing wraps around.
+with w dilated to K rows and O rows of g. Operands are padded so far that nothing wraps around.
 
-Every output is a combination of all products of its image, so a NaN reaches the whole result of an
-image, and small outputs have the rounding of the largest.
+Every output is a combination of all products of its image. A NaN therefore reaches the whole result
+of an image, and small outputs have the rounding error of the largest.
 """
 
 from __future__ import annotations
@@ -30,23 +30,22 @@ from jconv._algorithms.windows import resize
 from jconv._core.geometry import Axis, span
 from jconv._core.problem import Problem
 
-WINDOW = 64  # taps of a window; with fewer, spectra never paid in any measurement
-RELUCTANCE = 100.0  # factor on the predicted time of windows with fewer taps than WINDOW
+MIN_TAPS = 64  # taps of a window; with fewer, spectra were never faster in any measurement
+FEW_TAPS_FACTOR = 100.0  # factor on the predicted time of windows with fewer taps than MIN_TAPS
 
-
-# Products of threes, fives and sevens: each times a power of two is a size with short transforms.
-_ODD = [3**a * 5**b * 7**c for a in range(21) for b in range(14) for c in range(12)]
-_ODD = [odd for odd in _ODD if odd <= 1 << 33]
+# Products of 3, 5 and 7. Any of them times a power of two is a size whose transform is fast.
+_ODD_FACTORS = [3**a * 5**b * 7**c for a in range(21) for b in range(14) for c in range(12)]
+_ODD_FACTORS = [odd for odd in _ODD_FACTORS if odd <= 1 << 33]
 
 
 @functools.lru_cache(maxsize=512)
 def smooth(size: int) -> int:
-    """The next size whose transform splits into short ones: its primes are 2, 3, 5 and 7."""
-    return min(odd << max(-(-size // odd) - 1, 0).bit_length() for odd in _ODD)
+    """The next size whose only prime factors are 2, 3, 5 and 7: its transform is fast."""
+    return min(odd << max(-(-size // odd) - 1, 0).bit_length() for odd in _ODD_FACTORS)
 
 
 def sizes(problem: Problem) -> list[int]:
-    """Rows of each axis in the full convolution, and as many again as make it smooth."""
+    """Rows of each axis in the full convolution, rounded up to a size with a fast transform."""
     return [smooth(sum(_rows(problem, axis)) - 1) for axis in problem.axes]
 
 
@@ -56,7 +55,7 @@ def _rows(problem: Problem, axis: Axis) -> tuple[int, int]:
 
 
 def _kept(problem: Problem, axis: Axis) -> tuple[int, int]:
-    """Where the result begins in the full convolution, as low padding, and its rows."""
+    """How the full convolution is resized to the result: low padding (or crop), and rows."""
     reach = span(axis.k, axis.d)
     return {
         "conv": (axis.p0 - (reach - 1), axis.o),
@@ -108,7 +107,7 @@ def _windows(problem: Problem, a: jax.Array, w: jax.Array) -> jax.Array:
 
 
 def _of_groups(problem: Problem, spectrum: jax.Array, w: jax.Array) -> jax.Array:
-    """One input channel a group: nothing to contract but the outputs of each."""
+    """Products of spectra where a group reads one channel: there is no sum over channels."""
     if problem.leg == "conv":
         return jnp.repeat(spectrum, problem.f, axis=-1) * w[None]
     products = spectrum * w[None]
@@ -145,11 +144,11 @@ def supports(problem: Problem, platform: str) -> str | None:
     if not may_transform(problem):
         return "would lose accuracy at these dtypes"
     if problem.groups > 1 and problem.c > 1:
-        return "is for one group, or groups of one channel"
+        return "only supports one group, or groups of one channel"
     if any(axis.s > 1 or axis.b > 1 for axis in problem.axes):
-        return "is for stride 1"
+        return "only supports stride 1 and no input dilation"
     if not 1 <= problem.rank <= 3:
-        return "is for one to three axes"
+        return "only supports one to three spatial axes"
     return None
 
 
@@ -159,12 +158,12 @@ def seconds(problem: Problem, planner: Planner) -> float:
     transformed = points * (problem.n * channels + groups * problem.c * problem.f)
     multiplied = points * problem.n * groups * problem.c * problem.f
     if problem.leg == "filter_grad":
-        multiplied *= 2  # summed over the batch, which lies outermost
+        multiplied *= 2  # slower, since the sum is over the batch, the outermost dimension
     calls = problem.n / images(problem)
     total = cost.fourier_transforms(transformed, math.prod(sizes(problem)))
     total += cost.spectrum_products(multiplied) + cost.kernels(6, calls)
-    small = math.prod(axis.k for axis in problem.axes) < WINDOW
-    return RELUCTANCE * total if small else total
+    small = math.prod(axis.k for axis in problem.axes) < MIN_TAPS
+    return FEW_TAPS_FACTOR * total if small else total
 
 
 def workspace(problem: Problem, platform: str) -> int:

@@ -1,8 +1,8 @@
-"""gemm: a leg as one matrix product for each chunk of the batch, its windows laid out as rows.
+"""gemm: a leg as one matrix product for each chunk of the batch.
 
-A kernel of one tap needs no layout, only a stride: the product of the pixels and the filter.
-Otherwise `conv` and `filter_grad` gather each window into a row (im2col) and `input_grad` adds
-each row of products back to where its window lay (col2im).
+With a kernel of one tap it is the product of the pixels, strided if need be, and the filter.
+Otherwise `conv` and `filter_grad` copy each window into a row of a matrix (im2col), and
+`input_grad` adds each row of products back to where its window lies in x (col2im).
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import cost
-from jconv._algorithms.batches import chunk, in_chunks, waiting_chunks
-from jconv._algorithms.col2im import col2im, loops
+from jconv._algorithms.batches import chunk, in_chunks, unjoined_bytes
+from jconv._algorithms.col2im import col2im, count_loops
 from jconv._algorithms.im2col import im2col, passes
 from jconv._algorithms.legs import precision, widen
 from jconv._algorithms.record import Algorithm, Planner, always_local, static
-from jconv._algorithms.windows import too_many_places
+from jconv._algorithms.windows import mask_too_large
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
 from jconv._core.xla_cpu import FEW_TASKS
 
 Options = dict
 
-MIN_CHANNELS_TO_TRANSPOSE = 192, 128  # (in, out): above, transposing pixels first is faster
-MIN_WINDOWS_TO_TRANSPOSE = 1024  # of one product: with fewer, transposing the filter takes longer
-MIN_ROWS_TO_TRANSPOSE = 256  # of a filter backprop: with fewer, transposing its result takes longer
-MOST_LOOPS = 64  # of an input backprop: each takes about 0.1 s to lower and to compile
-COPIED = (16 if FEW_TASKS else 26) << 20  # bytes of them, at most
+MIN_CHANNELS_TO_TRANSPOSE = 192, 128  # (in, out); with more, transposing pixels first is faster
+MIN_WINDOWS_TO_TRANSPOSE = 1024  # windows of a product that pay for transposing the filter
+MIN_PIXELS_TO_TRANSPOSE = 256  # pixels of a filter backprop that pay for transposing its result
+MAX_TRANSPOSED_BYTES = (16 if FEW_TASKS else 26) << 20  # bytes of pixels; more leave the cache
+MAX_LOOPS = 64  # loops of an input backprop; each takes about 0.1 s to lower and to compile
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -66,8 +66,8 @@ def _input_grad(problem: Problem, g: jax.Array, w: jax.Array, options: Options) 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options) -> jax.Array:
     def one(x: jax.Array, g: jax.Array) -> jax.Array:
         rows, pixels = im2col(x, problem.axes), g.reshape(-1, g.shape[-1])
-        if turned_over(problem):
-            # Not the transpose of a matrix, which XLA would make a part of the product again.
+        if transposes_pixels(problem):
+            # The transpose of a plain matrix, XLA would make a part of the product again.
             parts = g.shape[0] if g.shape[0] > 1 else g.shape[1]
             rows = jnp.moveaxis(rows.reshape(parts, -1, problem.c), -1, 0).reshape(problem.c, -1)
             return lax.dot_general(rows, pixels, (((1,), (0,)), ((), ())), **options)
@@ -78,15 +78,15 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, options: Options)
 
 
 def _contracted(a: jax.Array, b: jax.Array, options: Options) -> jax.Array:
-    """A product of operands contracted on their rows: quicker with the fewer columns first.
+    """The product of a's transpose and b, computed with the operand of fewer columns first.
 
-    Up to five times, where the others are a power of two; but few rows do not pay for the
-    transpose of the result.
+    That is up to five times faster where the other's columns are a power of two. With few pixels
+    it does not pay for the transpose of the result.
     """
     sides = (((0,), (0,)), ((), ()))
-    if a.shape[1] <= b.shape[1] or a.shape[0] < MIN_ROWS_TO_TRANSPOSE:
+    if a.shape[1] <= b.shape[1] or a.shape[0] < MIN_PIXELS_TO_TRANSPOSE:
         return lax.dot_general(a, b, sides, **options)
-    # Without a barrier XLA makes the transpose a part of the product, the other way round.
+    # Without a barrier XLA would undo this: it makes the transpose a part of the product.
     return lax.optimization_barrier(lax.dot_general(b, a, sides, **options)).T
 
 
@@ -97,30 +97,32 @@ _LEGS = {"conv": _conv, "input_grad": _input_grad, "filter_grad": _filter_grad}
 
 
 def pointwise(problem: Problem) -> bool:
+    """Whether the kernel has one tap."""
     return all(axis.k == 1 for axis in problem.axes)
 
 
 def transposes_filter(problem: Problem) -> bool:
-    """Whether the forward leg's filter is transposed first: a copy that few windows do not pay."""
+    """Whether the forward leg transposes its filter first: few windows do not pay for the copy."""
     windows = images(problem) * _windows(problem)
     return not pointwise(problem) and windows >= MIN_WINDOWS_TO_TRANSPOSE
 
 
-def turned_over(problem: Problem) -> bool:
-    """Whether the filter backprop of one tap turns its pixels over.
+def transposes_pixels(problem: Problem) -> bool:
+    """Whether the filter backprop of one tap transposes its pixels before the product.
 
-    A product contracted on its operands' rows is slow where both of them have many columns.
+    The product would otherwise sum over the rows of both operands, which is slow where both have
+    many columns.
     """
-    strided = any(axis.s > 1 for axis in problem.axes)  # which is a copy by itself
+    strided = any(axis.s > 1 for axis in problem.axes)  # strided pixels are a copy already
     if problem.leg != "filter_grad" or not pointwise(problem) or strided:
         return False
     if problem.c < MIN_CHANNELS_TO_TRANSPOSE[0] or problem.f < MIN_CHANNELS_TO_TRANSPOSE[1]:
         return False
-    return problem.n * _pixels(problem) * itemsize(problem.wide_dtype) <= COPIED
+    return problem.n * _pixels(problem) * itemsize(problem.wide_dtype) <= MAX_TRANSPOSED_BYTES
 
 
 def _pixels(problem: Problem) -> int:
-    """Elements of an image that one tap reads."""
+    """Elements that one tap reads of an image."""
     return math.prod(axis.o for axis in problem.axes) * problem.c
 
 
@@ -135,16 +137,16 @@ def supports(problem: Problem, platform: str) -> str | None:
     if reason := static(problem, platform):
         return reason
     if problem.groups > 1:
-        return "is for one group"
+        return "only supports one group"
     if any(axis.b > 1 for axis in problem.axes):
-        return "is not for input dilation"
-    if problem.leg == "input_grad" and loops(problem.axes) > MOST_LOOPS:
-        return f"takes over {MOST_LOOPS} loops to add its products up, which compile slowly"
-    return too_many_places(problem.axes)
+        return "does not support input dilation"
+    if problem.leg == "input_grad" and count_loops(problem.axes) > MAX_LOOPS:
+        return f"would take over {MAX_LOOPS} loops, which compile slowly"
+    return mask_too_large(problem.axes)
 
 
 def _windows(problem: Problem) -> int:
-    """Of an image."""
+    """Windows of an image."""
     return math.prod(axis.o for axis in problem.axes)
 
 
@@ -153,10 +155,10 @@ def _taps(problem: Problem) -> int:
 
 
 def _laid_out(problem: Problem) -> int:
-    """Elements of an image's temporaries: its windows as rows, or products for them."""
+    """Elements of an image's temporaries: its windows as rows, or the products of these."""
     if problem.leg == "input_grad":
         return _windows(problem) * _taps(problem) * problem.c
-    if turned_over(problem):
+    if transposes_pixels(problem):
         return _pixels(problem)
     return sum(each.elements for each in passes(problem.axes, problem.c) if each.copies)
 
@@ -170,7 +172,7 @@ def seconds(problem: Problem, planner: Planner) -> float:
         multiply = cost.dot(problem, windows / chunks, problem.f, taps * problem.c)
         added = 0 if pointwise(problem) else problem.n * held
         total += cost.sums_of_slices(problem, added) + cost.moved(problem, added)
-        kernels = 1 + loops(problem.axes)
+        kernels = 1 + count_loops(problem.axes)
         return total + chunks * multiply + cost.kernels(kernels, chunks)
     copies = [each for each in passes(problem.axes, problem.c) if each.copies]
     total += cost.kernels(2 + len(copies), chunks)
@@ -180,7 +182,7 @@ def seconds(problem: Problem, planner: Planner) -> float:
         if transposes_filter(problem):
             total += cost.transposed(problem, product(problem.shape("w")))
         return total + chunks * cost.dot(problem, windows / chunks, taps * problem.c, problem.f)
-    if turned_over(problem):
+    if transposes_pixels(problem):
         multiply = cost.dot(problem, problem.c, windows / chunks, problem.f)
         return total + chunks * multiply + cost.moved(problem, 2 * problem.n * held)
     fewer, more = sorted((problem.f, taps * problem.c))
@@ -190,29 +192,34 @@ def seconds(problem: Problem, planner: Planner) -> float:
 def workspace(problem: Problem, platform: str) -> int:
     size = images(problem)
     held = size * _laid_out(problem) * itemsize(problem.wide_dtype)
-    if problem.leg != "filter_grad":  # whose chunks are added up
+    if problem.leg == "input_grad" and all(axis.k == axis.s == 1 for axis in problem.axes):
+        held = 0  # the products are the result
+    if size < problem.n:  # the images that a chunk reads are cut out for it
+        read = {"conv": "x", "input_grad": "y", "filter_grad": "xy"}[problem.leg]
+        elements = sum(math.prod(problem.shape(slot)) for slot in ("x", "y") if slot in read)
+        held += size * elements // problem.n * itemsize(problem.wide_dtype)
+    if problem.leg != "filter_grad":  # chunks of that are added up
         result = product(problem.out_shape) * itemsize(problem.wide_dtype)
-        held += waiting_chunks(problem.n, size, result)
+        held += unjoined_bytes(problem.n, size, result)
     return cost.widened(problem) + held
 
 
-def _margin(problem: Problem) -> float:
+def margin(problem: Problem) -> float:
     if problem.rank == 1 or (pointwise(problem) and not FEW_TASKS):
-        return 1.4  # XLA's own convolution reads what lies in a row as a product does
+        return 1.4  # factor; XLA's own convolution reads these pixels as well as a product does
     if pointwise(problem):
         return 1.0
-    # Few kernels lose less to cores that are apart, but filter backprops are predicted less well.
+    # Few kernels lose little on cores without a common cache; predictions of filter backprops are
+    # less accurate.
     return 1.25 if problem.leg == "filter_grad" else 1.1
 
 
 GEMM = Algorithm(
     name="gemm",
-    exact=True,
-    error=2.0,
     supports=supports,
     cost=seconds,
     workspace=workspace,
     run=run,
     local=always_local,
-    margin=_margin,
+    margin=margin,
 )

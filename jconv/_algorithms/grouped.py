@@ -1,14 +1,15 @@
-"""grouped: neighbouring groups merged into blocks, each block a convolution without groups.
+"""grouped: neighbouring groups merged into blocks, each block a convolution of one group.
 
 XLA's CPU backend runs grouped convolutions and their backprops orders of magnitude slower than
-dense ones. A block's filter holds its groups on the diagonal and zeros elsewhere; the products
-with those zeros cost less than a convolution over too few channels would. Where only the
-definition's own products are wanted, a block is a single group.
+dense ones. The filter of a block holds its groups on the diagonal and zeros elsewhere. Products
+with these zeros cost less than a convolution over too few channels would. Where a policy or a
+precision asks for the products of the definition alone, each block is one group.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +21,10 @@ from jconv._algorithms.record import Algorithm, Planner, always_local, static
 from jconv._core.problem import ONE_WINDOW, OPERANDS, Problem, itemsize
 from jconv._core.xla_cpu import kept_apart
 
-CHANNELS = 16  # that a block should have, on its narrower side
-BLOCKS = 64  # more would take long to compile
-MOST_BLOCKS = 256  # where groups must not be merged
-UNROLLED = 4  # so would more than these by algorithms of many kernels, all of them inexact
+MIN_BLOCK_CHANNELS = 16  # channels of a block, in or out; with fewer, blocks run slowly
+MAX_MERGED_BLOCKS = 64  # blocks where groups may be merged; more would compile slowly
+MAX_BLOCKS = 256  # blocks where each is one group
+MAX_INEXACT_BLOCKS = 4  # blocks run by inexact algorithms, whose many kernels compile slowly
 
 
 def blocks_of(problem: Problem) -> int:
@@ -31,7 +32,7 @@ def blocks_of(problem: Problem) -> int:
     if problem.policy in ("exact", ONE_WINDOW) or "HIGHEST" in problem.precision:
         return problem.groups
     groups, narrow = problem.groups, min(problem.c, problem.f)
-    most = min(BLOCKS, groups * narrow // CHANNELS, groups)
+    most = min(MAX_MERGED_BLOCKS, groups * narrow // MIN_BLOCK_CHANNELS, groups)
     return next((count for count in range(most, 1, -1) if groups % count == 0), 1)
 
 
@@ -44,7 +45,7 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
         for slot, array in zip(OPERANDS[problem.leg], (a, b), strict=True)
     ]
     one = functools.partial(planner.run, block)
-    one = kept_apart(jax.jit(one)) if count > 1 else one  # compiled once for all of them
+    one = kept_apart(jax.jit(one)) if count > 1 else one  # compiled once for all blocks
     parts = [one(*pair) for pair in zip(*operands, strict=True)]
     if problem.leg == "filter_grad":
         parts = [_diagonal(problem, part, problem.groups // count) for part in parts]
@@ -52,11 +53,12 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
 
 
 def block_problem(problem: Problem) -> Problem:
+    """The convolution of one block."""
     count = blocks_of(problem)
     merged = problem.groups // count
     sizes = {"groups": 1, "c": problem.c * merged, "f": problem.f * merged}
     block = problem.replace(**sizes) if problem.sums_bytes else part_of(problem, **sizes)
-    many = count > UNROLLED and problem.policy in ("auto", "grouped")
+    many = count > MAX_INEXACT_BLOCKS and problem.policy in ("auto", "grouped")
     return block.replace(policy="exact") if many else block
 
 
@@ -91,9 +93,9 @@ def supports(problem: Problem, platform: str) -> str | None:
     if reason := static(problem, platform):
         return reason
     if problem.groups == 1:
-        return "there are no groups to merge"
-    if blocks_of(problem) > MOST_BLOCKS:
-        return f"makes over {MOST_BLOCKS} convolutions here, which compile slowly"
+        return "only supports more than one group"
+    if blocks_of(problem) > MAX_BLOCKS:
+        return f"would make over {MAX_BLOCKS} convolutions, which compile slowly"
     return None
 
 
@@ -104,17 +106,18 @@ def seconds(problem: Problem, planner: Planner) -> float:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return cost.widened(problem) + int(cost.operands(problem)) * itemsize(problem.wide_dtype)
+    """Copies of everything, rearranged; the planner adds what a block takes."""
+    count = blocks_of(problem)
+    merged = math.prod(problem.shape("w")) * (problem.groups // count)
+    apart = int(cost.operands(problem)) if count > 1 else 0
+    return cost.widened(problem) + (apart + merged) * itemsize(problem.wide_dtype)
 
 
 GROUPED = Algorithm(
     name="grouped",
-    exact=True,
-    error=2.0,
     supports=supports,
     cost=seconds,
-    workspace=workspace,
     run=run,
+    workspace=workspace,
     local=always_local,
 )

@@ -1,8 +1,8 @@
-"""What every algorithm asks of a leg: as windows over x, its channels, dtypes and precision.
+"""What every algorithm asks of a leg: its windows, channels, dtypes and precision.
 
-`conv` and `input_grad` are both the forward convolution of some x and w on some axes (the
-latter of g and the flipped filter, the roles of stride and input dilation exchanged);
-`filter_grad` sums over the windows instead.
+`conv` and `input_grad` are both the forward convolution of some x and w on some axes.
+`input_grad` is that of g and the flipped filter, the roles of stride and input dilation
+exchanged. `filter_grad` sums over the windows instead.
 """
 
 from __future__ import annotations
@@ -17,13 +17,8 @@ from jconv._core.geometry import Axis, Shape
 from jconv._core.problem import Problem, itemsize
 
 
-def window_axes(problem: Problem) -> tuple[Axis, ...]:
-    """The axes of the forward convolution that a leg is (of conv itself, for a filter grad)."""
-    return problem.window_axes
-
-
 def rows_read(axis: Axis) -> int:
-    """Rows from the first that a window reads to the last."""
+    """Rows from the first that a window reads to the last that one reads."""
     return axis.s * (axis.o - 1) + axis.d * (axis.k - 1) + 1
 
 
@@ -34,6 +29,7 @@ def channels(problem: Problem) -> tuple[int, int]:
 
 
 def widen(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The operands in the dtype that the leg computes in."""
     dtype = problem.wide_dtype
     return a.astype(dtype), b.astype(dtype)
 
@@ -47,25 +43,23 @@ def part_of(problem: Problem, **changes: Any) -> Problem:
 
 
 def may_transform(problem: Problem) -> bool:
-    """Whether the rounding of transformed operands is no worse than what the dtypes bring.
+    """Whether rounding transformed operands loses no more than the leg's dtypes lose anyway.
 
-    float32 throughout, where the policy judges it, or a result that is rounded to half precision.
+    True for float32 throughout, where the policy decides, and for results that are rounded to
+    half precision.
     """
     if problem.wide_dtype != "float32":
         return False
-    return itemsize(problem.out_dtype) < 4 or {
-        problem.x_dtype,
-        problem.w_dtype,
-        problem.y_dtype,
-    } == {"float32"}
+    dtypes = {problem.x_dtype, problem.w_dtype, problem.y_dtype}
+    return itemsize(problem.out_dtype) < 4 or dtypes == {"float32"}
 
 
 def vmapped_to_groups(array: jax.Array, channel: int = -1) -> jax.Array:
-    """A leading dimension that vmap added, as the slower part of the channels.
+    """The array without the leading dimension that vmap added, which becomes groups.
 
-    `channel` is where these stand without it: the last dimension by default. They are ordered by
-    groups in every slot, so that one convolution of that many times the groups does what vmap
-    asks for.
+    `channel` is the position of the channels without that dimension. Channels are ordered by
+    groups in every slot, so the mapped dimension becomes their slower part, and one convolution
+    with that many times the groups does what vmap asks for.
     """
     at = channel % (array.ndim - 1)
     array = jnp.moveaxis(array, 0, at)
@@ -80,5 +74,6 @@ def groups_to_vmapped(array: jax.Array, vmapped: Shape, channel: int = -1) -> ja
 
 
 def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
+    """The precision of both operands, as lax names it."""
     first, second = problem.precision
     return lax.Precision[first], lax.Precision[second]

@@ -1,10 +1,10 @@
-"""phase: a stride undone by residues: one stride-1 problem for each class of output rows.
+"""phase: one convolution of stride 1 for each residue of the stride, and their results interleaved.
 
-The backprop in x puts a product at row t = s*o + k of the padded input. With t = s*u + c, the
-rows of one residue c meet only the taps k = s*q + c, at u = o + q: the input backprop of a
-convolution of stride 1 with a part of the filter. Input dilation in a forward convolution is
-the same thing seen from the other side: the outputs o = b*u + c meet the taps that make
-o + k - p0 divisible by b. The results interleave; no zero is ever multiplied.
+The input backprop adds a product to row t = s*o + k of the padded input. With t = s*u + c, the
+rows of one residue c meet only the taps k = s*q + c, at u = o + q. That is the input backprop of
+a convolution of stride 1 with a part of the filter. A forward convolution with input dilation b is
+alike: the outputs o = b*u + c meet the taps for which o + k - p0 is divisible by b. No zero is ever
+multiplied.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import cost
-from jconv._algorithms.batches import chunk, in_chunks
+from jconv._algorithms.batches import chunk, in_chunks, unjoined_bytes
 from jconv._algorithms.legs import part_of, widen
 from jconv._algorithms.record import Algorithm, Planner, always_local, static
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
 
-MOST_RESIDUES = 64  # of all axes together: each is a convolution to compile
+MAX_RESIDUES = 64  # residues of all axes together; each is a convolution to compile
 
 
 def _classes(axis: Axis, leg: str) -> list[tuple[range, Axis]]:
-    """The taps of each residue, and the axis of its own problem; all make as many rows."""
+    """The taps and the axis of each residue's problem; every problem makes the same rows."""
     step, start = (axis.s, axis.p0) if leg == "input_grad" else (axis.b, -axis.p0)
     size = axis.i if leg == "input_grad" else axis.o
-    low = start // step  # u of the first row; the rows before `start` are dropped again
+    low = start // step  # u of the first row; `run` drops the rows before `start`
     count = -(-(start + size) // step) - low
     classes = []
     for c in range(step):
@@ -61,7 +61,7 @@ def run(problem: Problem, planner: Planner, a: jax.Array, w: jax.Array) -> jax.A
 
 
 def images(problem: Problem) -> int:
-    """Images to a chunk of the batch: what is made is held twice, as phases and interleaved."""
+    """Images to a chunk of the batch; results are held twice, apart and interleaved."""
     made = 2 * math.prod(problem.out_shape) // problem.n * itemsize(problem.wide_dtype)
     return chunk(problem.n, made)
 
@@ -91,9 +91,9 @@ def _run(problem: Problem, planner: Planner, a: jax.Array, w: jax.Array) -> jax.
 
 
 def interleave(phases: list[jax.Array], dim: int) -> jax.Array:
-    """Rows of the phases in turn, along one dimension.
+    """The rows of the phases in turn, along one dimension.
 
-    Joined along the flattened last dimension, where a join copies whole runs of memory.
+    They are joined along the flattened last dimension, where a join copies long runs of memory.
     """
     shape = phases[0].shape
     flat = [p.reshape(*shape[: dim + 1], -1) for p in lax.optimization_barrier(phases)]
@@ -105,18 +105,21 @@ def supports(problem: Problem, platform: str) -> str | None:
     if reason := static(problem, platform):
         return reason
     if any(axis.d > 1 for axis in problem.axes):
-        return "is not for filter dilation"
+        return "does not support filter dilation"
     if problem.leg == "filter_grad":
-        return "is for results that interleave"
+        return "does not support filter backprops"
     if problem.leg == "input_grad":
         apart, joined = [axis.s for axis in problem.axes], [axis.b for axis in problem.axes]
     else:
         apart, joined = [axis.b for axis in problem.axes], [axis.s for axis in problem.axes]
+    if max(apart) == 1:
+        inward = problem.leg == "input_grad"
+        return "only supports a stride above 1" if inward else "only supports input dilation"
     if max(joined) > 1:
-        return "is not for a stride and an input dilation at once"
-    if math.prod(apart) > MOST_RESIDUES:
-        return f"makes over {MOST_RESIDUES} convolutions here, which compile slowly"
-    return "there is no stride to undo" if max(apart) == 1 else None
+        return "does not support a stride together with an input dilation"
+    if math.prod(apart) > MAX_RESIDUES:
+        return f"would make over {MAX_RESIDUES} convolutions, which compile slowly"
+    return None
 
 
 def seconds(problem: Problem, planner: Planner) -> float:
@@ -131,7 +134,7 @@ def seconds(problem: Problem, planner: Planner) -> float:
 
 
 def different_parts(problem: Problem) -> Iterator[tuple[int, Problem]]:
-    """The problems of `parts` that differ, each with how many residues have it."""
+    """The different problems of `parts`, each with the number of residues that have it."""
     axes = [
         collections.Counter(part for _, part in _classes(axis, problem.leg)).items()
         for axis in problem.axes
@@ -142,17 +145,18 @@ def different_parts(problem: Problem) -> Iterator[tuple[int, Problem]]:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return cost.widened(problem) + int(cost.operands(problem)) * itemsize(problem.wide_dtype)
+    """A chunk's phases, apart and interleaved; the planner adds what a part takes."""
+    size, out = images(problem), math.prod(problem.out_shape)
+    held = 2 * size * out // problem.n + math.prod(problem.shape("w"))
+    wide = itemsize(problem.wide_dtype)
+    return cost.widened(problem) + held * wide + unjoined_bytes(problem.n, size, out * wide)
 
 
 PHASE = Algorithm(
     name="phase",
-    exact=True,
-    error=2.0,
     supports=supports,
     cost=seconds,
-    workspace=workspace,
     run=run,
+    workspace=workspace,
     local=always_local,
 )

@@ -1,4 +1,4 @@
-"""What an algorithm is: a record of functions over a Problem. No autodiff in here."""
+"""What an algorithm is: a record of functions over a Problem."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Protocol
 
 import jax
 
+from jconv._algorithms.cost import operands, widened
 from jconv._core.geometry import Size
-from jconv._core.problem import Problem
+from jconv._core.problem import Problem, itemsize
 
-MARGIN = 1.2  # of algorithms of many kernels, which cores that share no cache slow by more
+MARGIN = 1.2  # factor; what many small kernels lose on cores that do not share a cache
 
 
 class Planner(Protocol):
@@ -25,58 +26,74 @@ class Planner(Protocol):
     def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array: ...
 
 
+def rearranged(problem: Problem, platform: str) -> Size:
+    """The workspace of an algorithm that copies operands and result once, in another order.
+
+    Simpler problems that it hands on limit their own temporaries when they run.
+    """
+    return widened(problem) + int(operands(problem)) * itemsize(problem.wide_dtype)
+
+
+def mixes_windows(problem: Problem) -> str | None:
+    """The `local` of an algorithm whose outputs are combinations of several windows' products."""
+    return "mixes the windows of several outputs"
+
+
+def always_local(problem: Problem) -> str | None:
+    """The `local` of an algorithm that sums the products of an output's own window alone."""
+    return None
+
+
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
     """One way to compute a leg.
 
     Attributes:
         name: what policies, plans and profilers call it.
-        exact: whether it forms the products of the index equation and no others, so that it
-            differs from any other exact algorithm only in the order of the sum.
-        error: root-mean-square error against float64, at most this multiple of direct's.
-        supports: None, or the reason why this problem is not for it. Asked first: the other
-            functions see only problems that it passed.
+        supports: None, or the reason why this problem is not for it, as the end of a sentence
+            that begins with the algorithm's name: "only supports stride 1". Asked first: the
+            other functions see only problems that it passed.
         cost: predicted seconds on the processor that the constants were fitted on; only
             comparisons between algorithms mean anything.
-        workspace: bytes of temporaries that a run makes beside operands and result.
-        run: (problem, planner, a, b) -> the leg's output, in the output slot's shape; `a` and
-            `b` are the leg's operands in the dtypes of their slots, and the result may come in
+        run: (problem, planner, a, b) -> the leg's output, in the output slot's shape. `a` and
+            `b` are the leg's operands in the dtypes of their slots. The result may come in
             any dtype that holds it: the caller rounds it once.
-        margin: how many times as long as predicted it may take, for all that is known: a choice
-            counts on that. 1 where it is direct's own work with less around it.
-        local: None where an output is a sum of its own window's products alone, so that a NaN
-            anywhere else never reaches it; or the reason why not. The policy "local" admits no
-            others. A window is what the index equation gives an output, padding's zeros and the
-            holes of an input dilation included; no product with a zero that is not in the
-            definition's operands may be added, not even in a sum that is dropped again if it is
-            dropped by a product. A choice of formulation or of blocks may depend on the problem.
+        workspace: bytes of temporaries that a run makes beside operands and result.
+        exact: whether it forms the products of the index equation and no others, so that it
+            differs from any other exact algorithm only in the order of the sum.
+        error: the root-mean-square error against float64, as a multiple of direct's, at most.
+        margin: factor by which a run may take longer than predicted; the choice counts on it.
+            1 where a run is direct's own convolution with less around it.
+        local: None where an output is a sum of the products of its own window alone, so that a
+            NaN anywhere else never reaches it; or the reason why not. The policy "local" admits
+            no other algorithm. A window is what the index equation gives an output, with the
+            zeros of padding and of input dilation. No product with any other zero may be added,
+            not even where a later product would drop it. A choice of formulation or of blocks
+            may depend on the problem.
     """
 
     name: str
-    exact: bool
-    error: float
     supports: Callable[[Problem, str], str | None]
     cost: Callable[[Problem, Planner], float]
-    workspace: Callable[[Problem, str], Size]
     run: Callable[[Problem, Planner, jax.Array, jax.Array], jax.Array]
+    workspace: Callable[[Problem, str], Size] = rearranged
+    exact: bool = True
+    error: float = 2.0
     margin: Callable[[Problem], float] = lambda problem: MARGIN
-    local: Callable[[Problem], str | None] = lambda problem: "mixes the windows of several outputs"
-
-
-def always_local(problem: Problem) -> str | None:
-    """The `local` of an algorithm that sums up the window's own products whatever the problem."""
-    return None
-
-
-def static_on_cpu(problem: Problem, platform: str) -> str | None:
-    """The reason that every formulation made for XLA's CPU backend has in common."""
-    return "only supports CPU" if platform != "cpu" else static(problem, platform)
+    local: Callable[[Problem], str | None] = mixes_windows
 
 
 def static(problem: Problem, platform: str) -> str | None:
-    """The reason that every formulation but lax's own has in common."""
+    """Why no algorithm but direct supports a problem, if it is the problem's kind that decides."""
     if problem.empty:
-        return "is for sums that have terms"
+        return "has no products to sum here"
     if problem.vmapped:
-        return "takes one convolution at a time"
-    return None if problem.static else "is for sizes that are numbers"
+        return "only supports one convolution at a time"
+    return None if problem.static else "only supports sizes that are numbers"
+
+
+def static_on_cpu(problem: Problem, platform: str) -> str | None:
+    """The same for the algorithms that are made for XLA's CPU backend."""
+    if reason := static(problem, platform):
+        return reason
+    return None if platform == "cpu" else "only supports CPU"

@@ -1,7 +1,7 @@
-"""space_to_batch: filter dilation d as a dense filter on each of d interleaved pictures.
+"""space_to_batch: a filter of dilation d as a dense filter on each of d interleaved pictures.
 
-At stride 1 an output o reads only rows of its own residue modulo d, so the residues are as
-many separate pictures: moved into the batch they leave a convolution without dilation.
+At stride 1 an output reads only rows of one residue modulo d, so the rows of each residue are a
+picture of their own. With these pictures in the batch, the filter is not dilated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jconv._algorithms import cost
-from jconv._algorithms.batches import chunk, in_chunks
+from jconv._algorithms.batches import chunk, in_chunks, unjoined_bytes
 from jconv._algorithms.legs import part_of, widen
 from jconv._algorithms.record import Algorithm, Planner, static
 from jconv._algorithms.windows import resize
@@ -21,10 +21,10 @@ from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, itemsize
 
 
 def dense(problem: Problem) -> Problem:
-    """The convolution that every picture goes through, all pictures in its batch."""
+    """The convolution of all pictures, which are its batch."""
     axes = []
     for axis in problem.axes:
-        # o + d*k = i + p0: with o = d*u + c on both sides, rows u + k of x moved down by p0.
+        # o + d*k = i + p0 with o = d*u + c and i + p0 = d*v + c: output u reads row v = u + k.
         o = -(-axis.o // axis.d)
         axes.append(Axis(i=o + axis.k - 1, k=axis.k, o=o))
     pictures = math.prod(axis.d for axis in problem.axes)
@@ -100,9 +100,9 @@ def supports(problem: Problem, platform: str) -> str | None:
     if reason := static(problem, platform):
         return reason
     if all(axis.d == 1 for axis in problem.axes):
-        return "there is no filter dilation"
+        return "only supports filter dilation"
     if any(axis.s > 1 or axis.b > 1 for axis in problem.axes):
-        return "is for stride 1"
+        return "only supports stride 1 and no input dilation"
     return None
 
 
@@ -119,23 +119,27 @@ def _pictured(problem: Problem) -> list[Slot]:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return cost.widened(problem) + int(cost.operands(problem)) * itemsize(problem.wide_dtype)
+    """A chunk's pictures; the planner adds what their convolution takes."""
+    size, part = images(problem), dense(problem)
+    held = sum(math.prod(part.shape(slot)) for slot in _pictured(problem)) * size // problem.n
+    wide = itemsize(problem.wide_dtype)
+    total = cost.widened(problem) + held * wide
+    if problem.leg != "filter_grad":  # whose chunks are added up
+        total += unjoined_bytes(problem.n, size, math.prod(problem.out_shape) * wide)
+    return total
 
 
 def local(problem: Problem) -> str | None:
     if problem.leg == "filter_grad" and any(axis.o % axis.d for axis in problem.axes):
-        return "adds rows of zeros to g here, which would meet rows of x that no window reads"
+        return "would multiply added zeros of g with rows of x that no window reads"
     return None
 
 
 SPACE_TO_BATCH = Algorithm(
     name="space_to_batch",
-    exact=True,
-    error=2.0,
     supports=supports,
     cost=seconds,
-    workspace=workspace,
     run=run,
+    workspace=workspace,
     local=local,
 )

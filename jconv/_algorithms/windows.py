@@ -1,4 +1,8 @@
-"""Rows of x: padded or cut, and its windows where they lie."""
+"""Rows of x padded or cropped, and its windows read without copying them.
+
+A row is a position along one spatial axis. Every function that a fused loop calls is made of lax
+operations: `jnp.where` and others like it are calls, which XLA does not fuse here.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +16,36 @@ from jax import lax
 
 from jconv._core.geometry import Axis, Size, is_static, max_size
 
-TERMS = 16  # that one loop adds up, each of its own windows: of more, XLA copies what they read
+MAX_TERMS_PER_LOOP = 16  # terms, each with windows of its own; in longer sums XLA copies windows
+MAX_MASK_BYTES = 1 << 25  # bytes of an axis' mask (o, k), which is a constant of the program
 
 
-def tap_of(x: jax.Array, dim: int, tap: int, axis: Axis) -> jax.Array:
-    """What one tap reads along one axis, for every window."""
+def resize(x: jax.Array, dim: int, low: Size, size: Size, *, interior: int = 0) -> jax.Array:
+    """x (dilated first, if `interior`) with `low` rows of zeros in front and `size` rows in all.
+
+    A negative `low` crops, and so does a `size` below what there is.
+    """
+    rows = x.shape[dim] if interior == 0 else max_size((interior + 1) * (x.shape[dim] - 1) + 1, 0)
+    if is_static(low) and low == 0 and interior == 0 and is_static(rows, size) and rows == size:
+        return x
+    amounts: list[tuple[Any, Any, int]] = [(0, 0, 0)] * x.ndim
+    amounts[dim] = (low, size - rows - low, interior)
+    return lax.pad(x, jnp.zeros((), x.dtype), amounts)
+
+
+def rows_of_tap(x: jax.Array, dim: int, tap: int, axis: Axis) -> jax.Array:
+    """The row that one tap reads, for every window along one axis."""
     start = tap * axis.d
     return lax.slice_in_dim(x, start, start + axis.s * (axis.o - 1) + 1, axis.s, axis=dim)
 
 
 def places(x: jax.Array, dim: int, start: int, steps: Sequence[tuple[int, int]]) -> jax.Array:
-    """One dimension of x as several, of (count, step) each, read where they lie.
+    """One dimension of x as several, each of (count, step): index (n, m, ...) reads one row.
 
-    Place start + n*step + m*step' + ... goes round at the ends. Among copies of x laid end to end
-    it is also found at n*(step + c*size) for any whole c, so that places that overlap lie side by
-    side there, and a cut is a slice and a reshape. A loop that all of this is fused into copies
-    nothing for it.
+    That row is start + n*step + m*step' + ..., modulo the rows of x. With copies of x laid end to
+    end, start + n*(step + c*rows) is the same row for any whole c, so steps can be chosen
+    large enough for overlapping places to lie side by side. Each dimension is then a slice and a
+    reshape, and a loop into which XLA fuses all of this copies nothing.
     """
     for at, (count, step) in enumerate(steps, dim):
         size = x.shape[at]
@@ -42,46 +60,34 @@ def places(x: jax.Array, dim: int, start: int, steps: Sequence[tuple[int, int]])
     return lax.squeeze(x, [dim + len(steps)])
 
 
-def around(x: jax.Array, dim: int, axis: Axis) -> jax.Array:
-    """One axis of x as its windows (o, k), read where they lie: places outside go round."""
+def windows_around(x: jax.Array, dim: int, axis: Axis) -> jax.Array:
+    """One axis of x as its windows (o, k); a tap outside of x reads a row from the other end."""
     return places(x, dim, -axis.p0, [(axis.o, axis.s), (axis.k, axis.d)])
 
 
 def lies_inside(axis: Axis) -> np.ndarray:
-    """Whether output o finds tap k inside of x."""
+    """The mask (o, k) of the taps that lie inside of x."""
     at = axis.s * np.arange(axis.o)[:, None] + axis.d * np.arange(axis.k) - axis.p0
     return (at >= 0) & (at < axis.i)
 
 
-MOST_PLACES = 1 << 25  # bytes of an axis' mask (o, k): it is a constant of the program
-
-
-def too_many_places(axes: Sequence[Axis]) -> str | None:
-    """The reason why windows of these axes are not to be told from what lies outside of x."""
-    if any(axis.o * axis.k > MOST_PLACES for axis in axes):
-        return f"needs a mask of over {MOST_PLACES} bytes for its windows"
+def mask_too_large(axes: Sequence[Axis]) -> str | None:
+    """The reason not to use `lies_inside` for these axes, if there is one."""
+    if any(axis.o * axis.k > MAX_MASK_BYTES for axis in axes):
+        return f"would need a mask of over {MAX_MASK_BYTES} bytes"
     return None
 
 
-def only(inside: Sequence[np.ndarray], x: jax.Array, pairs: Sequence[tuple[int, int]]) -> jax.Array:
-    """x with zeros but where each pair of its dimensions says so.
+def masked(
+    masks: Sequence[np.ndarray], x: jax.Array, pairs: Sequence[tuple[int, int]]
+) -> jax.Array:
+    """x where each mask, over its pair of x's dimensions, is true; zeros elsewhere.
 
-    A select of lax: `jnp.where` is a call, which would not fuse. One array for all of them would
-    be of the size of an image.
+    The masks are not combined into one constant, which would be as large as an image.
     """
     held = None
-    for each, dims in zip(inside, pairs, strict=True):
-        if not each.all():
-            each = lax.broadcast_in_dim(each, x.shape, dims)
-            held = each if held is None else held & each
+    for mask, dims in zip(masks, pairs, strict=True):
+        if not mask.all():
+            mask = lax.broadcast_in_dim(mask, x.shape, dims)
+            held = mask if held is None else held & mask
     return x if held is None else lax.select(held, x, lax.full_like(x, 0))
-
-
-def resize(x: jax.Array, dim: int, low: Size, size: Size, *, interior: int = 0) -> jax.Array:
-    """Rows -low ... size-low of x (dilated first): zeros where there are none."""
-    rows = x.shape[dim] if interior == 0 else max_size((interior + 1) * (x.shape[dim] - 1) + 1, 0)
-    if is_static(low) and low == 0 and interior == 0 and is_static(rows, size) and rows == size:
-        return x
-    amounts: list[tuple[Any, Any, int]] = [(0, 0, 0)] * x.ndim
-    amounts[dim] = (low, size - rows - low, interior)
-    return lax.pad(x, jnp.zeros((), x.dtype), amounts)

@@ -90,17 +90,16 @@ class Plan(PlanCalls):
         mesh = dict(self.mesh)
         known = symbols.symbols_in((*self.x_shape, *self.w_shape, *mesh.values()))
         sizes = read_symbols("plan.at", sizes, known)
-        rest = {n: symbols.substitute(v, sizes) for n, v in self.settings}
         return _plan(
             self.op,
             symbols.substitute(self.x_shape, sizes),
             symbols.substitute(self.w_shape, sizes),
-            dtype=self.dtype,
-            platform=self.platform,
-            constraints=symbols.constrain("plan.at", self.constraints, sizes),
-            mesh={n: symbols.substitute(size, sizes) for n, size in mesh.items()} or None,
-            specs=dict(self.specs),
-            **rest,
+            {n: symbols.substitute(v, sizes) for n, v in self.settings},
+            self.dtype,
+            self.platform,
+            symbols.constrain("plan.at", self.constraints, sizes),
+            {n: symbols.substitute(size, sizes) for n, size in mesh.items()} or None,
+            dict(self.specs),
         )
 
 
@@ -143,17 +142,8 @@ def plan(
         >>> p.y_shape, p.padding, p.remainder
         ((8, 112, 112, 64), ((2, 3), (2, 3)), (0, 0))
     """
-    return _plan(
-        "conv",
-        x_shape,
-        w_shape,
-        dtype=dtype,
-        platform=platform,
-        constraints=constraints,
-        mesh=mesh,
-        specs={"x": x_spec, "w": w_spec},
-        **settings,
-    )
+    specs = {"x": x_spec, "w": w_spec}
+    return _plan("conv", x_shape, w_shape, settings, dtype, platform, constraints, mesh, specs)
 
 
 @in_jconvs_words
@@ -176,16 +166,9 @@ def plan_transpose(
         >>> jconv.plan_transpose((1, "h", "w", 8), (2, 2, 4, 8), stride=2, padding="VALID").y_shape
         (1, 2*h, 2*w, 4)
     """
+    specs = {"x": x_spec, "w": w_spec}
     return _plan(
-        "conv_transpose",
-        x_shape,
-        w_shape,
-        dtype=dtype,
-        platform=platform,
-        constraints=constraints,
-        mesh=mesh,
-        specs={"x": x_spec, "w": w_spec},
-        **settings,
+        "conv_transpose", x_shape, w_shape, settings, dtype, platform, constraints, mesh, specs
     )
 
 
@@ -193,13 +176,12 @@ def _plan(
     op: str,
     x_shape: Any,
     w_shape: Any,
-    *,
+    settings: dict[str, Any],
     dtype: Any,
     platform: str | None,
     constraints: Iterable[str],
-    mesh: Any = None,
+    mesh: Any,
     specs: Mapping[str, Any],
-    **settings: Any,
 ) -> Plan:
     own = ("x_shape", "w_shape", "dtype", "platform", "constraints")
     check_words("plan", settings, (*own, *OPERATIONS[op].keywords))

@@ -54,6 +54,24 @@ def wrap(text: str, indent: str = "    ") -> list[str]:
     ) or [""]
 
 
+def rejections(reasons: Sequence[tuple[str, str]]) -> list[str]:
+    """Which algorithms do not run and why, in a sentence for each reason.
+
+    Example:
+        >>> rejections([("gemm", "is slow"), ("fft", "only supports CPU"), ("wide", "is slow")])
+        ['not gemm, wide: each is slow', 'not fft: only supports CPU']
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(name)
+    if len(names) == 1 and len(reasons) > 1:
+        return [f"not the others: each {reason}" for reason in names]
+    return [
+        f"not {', '.join(group)}: {'each ' if len(group) > 1 else ''}{reason}"
+        for reason, group in names.items()
+    ]
+
+
 def plan_table(plan: PlanRecord) -> str:
     """A plan: the shapes, one row for each axis, one for each leg, and the reasons."""
     shapes = (
@@ -70,8 +88,7 @@ def plan_table(plan: PlanRecord) -> str:
     if plan.mesh:
         lines += ["", *_devices(plan)]
     for name, leg in plan.leg_records:
-        for algorithm, reason in leg.rejections:
-            lines += wrap(f"{name}: not {algorithm}: {reason}")
+        lines += [line for text in rejections(leg.rejections) for line in wrap(f"{name}: {text}")]
     runs = "" if plan.problem.runs is None else f", {plan.problem.runs} runs"
     lines += wrap(f"policy {plan.problem.policy!r}{runs}: {plan.promise}")
     for note in plan.notes:
@@ -88,25 +105,13 @@ def _axes(plan: PlanRecord) -> list[str]:
     rows = []
     names = spatial_names(plan.problem.rank)
     for a, axis in enumerate(plan.problem.axes):
-        i = source[plan.layout.spatial(here)[a]]
-        o = target[plan.layout.spatial(there)[a]]
-        rows.append(
-            [
-                names[a],
-                i,
-                o,
-                axis.k,
-                axis.s,
-                axis.d,
-                pads_text(plan.padding[a]),
-                plan.remainder[a],
-                plan.receptive_field[a],
-            ]
-        )
+        sizes = source[plan.layout.spatial(here)[a]], target[plan.layout.spatial(there)[a]]
+        read = pads_text(plan.padding[a]), plan.remainder[a], plan.receptive_field[a]
+        rows.append([names[a], *sizes, axis.k, axis.s, axis.d, *read])
     lines = table(header, rows)
     if max(map(len, lines)) <= WIDTH:
         return lines
-    # Symbolic sizes can be long: then one line for each fact.
+    # Symbolic sizes can be long. Each fact then has a line.
     return [
         line
         for row in rows
@@ -127,20 +132,7 @@ def _devices(plan: PlanRecord) -> list[str]:
         rows.append(
             [name, leg.algorithm, shape_text(shapes["x"]), shape_text(shapes["y"]), halo, *moved]
         )
-    lines = table(header, rows, left=2)
-    if max(map(len, lines)) > WIDTH:
-        lines = [
-            line
-            for row in rows
-            for line in (
-                f"{row[0]} on one device: {row[1]}",
-                *(
-                    wrapped
-                    for title, cell in zip(header[2:], row[2:], strict=True)
-                    for wrapped in wrap(f"  {title} {cell}", "      ")
-                ),
-            )
-        ]
+    lines = _table_or_facts(header, rows, " on one device: ")
     said = [f"{name} is split: {split_text(leg.split)}" for name, leg in plan.device_records]
     said += [f"{name}: {why}" for name, leg in plan.device_records for why in leg.reasons]
     return [*wrap(f"mesh {axes}"), *lines, *(line for text in said for line in wrap(text))]
@@ -154,32 +146,25 @@ def split_text(split: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 def _legs(plan: PlanRecord) -> list[str]:
     header = ["leg", "algorithm", "operations", "moved", "workspace"]
-    rows = [
-        [
-            name,
-            leg.algorithm,
-            amount(leg.flops, "FLOP"),
-            amount(leg.bytes, "B"),
-            amount(leg.workspace_bytes, "B"),
-        ]
-        for name, leg in plan.leg_records
-    ]
+    rows = []
+    for name, leg in plan.leg_records:
+        sizes = [amount(leg.bytes, "B"), amount(leg.workspace_bytes, "B")]
+        rows.append([name, leg.algorithm, amount(leg.flops, "FLOP"), *sizes])
     if plan.problem.runs is not None:
         header.append("compiles in")
         for row, (_, leg) in zip(rows, plan.leg_records, strict=True):
             row.append("-" if leg.compile_seconds is None else f"{leg.compile_seconds:.2f} s")
+    return _table_or_facts(header, rows, ": ")
+
+
+def _table_or_facts(header: Sequence[str], rows: list[list[str]], joint: str) -> list[str]:
+    """A table of legs; where symbols make it too wide, for each leg a line for every fact."""
     lines = table(header, rows, left=2)
     if max(map(len, lines)) <= WIDTH:
         return lines
-    return [
-        line
-        for row in rows
-        for line in (
-            f"{row[0]}: {row[1]}",
-            *(
-                wrapped
-                for title, cell in zip(header[2:], row[2:], strict=True)
-                for wrapped in wrap(f"  {title} {cell}", "      ")
-            ),
-        )
-    ]
+    lines = []
+    for name, algorithm, *cells in rows:
+        lines.append(f"{name}{joint}{algorithm}")
+        for title, cell in zip(header[2:], cells, strict=True):
+            lines += wrap(f"  {title} {cell}", "      ")
+    return lines

@@ -16,10 +16,10 @@ from jconv._algorithms.legs import groups_to_vmapped, vmapped_to_groups
 from jconv._core.problem import ONE_WINDOW, Problem
 from jconv._planner.compile_time import LIMIT, compile_seconds
 
-AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
+AHEAD = 5e-5  # seconds; a prediction must beat direct by this, as small ones are inaccurate
 UNMEASURED = "was not measured on this platform: jconv.autotune measures it"
-ABOUT_AS_FAST = 1.25  # times the least predicted cost; predictions are not more certain than that
-LARGEST_ERROR = 8.0  # of direct's root-mean-square error, that "auto" may accept
+ABOUT_AS_FAST = 1.25  # factor on the least predicted cost; predictions are no more certain
+LARGEST_ERROR = 8.0  # factor on direct's root-mean-square error that "auto" accepts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Choice:
 def choose(problem: Problem, platform: str) -> Choice:
     """The algorithm for one leg on one platform under the problem's policy."""
     problem = at_once(problem, platform)
-    # Symbols of two scopes refuse to be compared, as a cache would have to.
+    # A cache compares its keys, and symbols of two scopes refuse to be compared.
     return (_choose_once if problem.static else _choose)(problem, platform)
 
 
@@ -79,7 +79,7 @@ def _choose(problem: Problem, platform: str) -> Choice:
         if name == chosen:
             continue
         if platform != "cpu" and chosen == "direct" and not measured:
-            rejected[name] = UNMEASURED  # costs are those of a CPU
+            rejected[name] = UNMEASURED  # predictions are for CPUs alone
         else:
             told = None if runs is not None else _tuned(name, chosen, measured)
             asked = problem.policy == chosen
@@ -100,23 +100,23 @@ def _too_dear(name: str, compiling: Callable[[str], float], platform: str) -> bo
 
 
 def at_once(problem: Problem, platform: str) -> Problem:
-    """What Planner.run makes one computation of, and so all that a choice may depend on.
+    """The part of a problem that Planner.run computes at once; a choice depends on it alone.
 
-    One pair of a vmap's operands, or all pairs as groups. Under the policy "local" one example
-    of the batch, since the bits that a matrix product or a convolution gives a row depend on how
-    many rows there are.
+    Of a vmap over both operands it is one pair of operands, or all pairs as groups. Under the
+    policy "local" it is one example of the batch, since the last bits of a matrix product's rows
+    depend on how many rows there are.
     """
     if platform != "cpu":
         return problem
     problem = without_vmap(problem, platform)
     if problem.policy != "local":
         return problem
-    summed = problem.leg == "filter_grad"  # over the batch, which is a part of its windows
+    summed = problem.leg == "filter_grad"  # its windows extend over the batch
     return problem.replace(policy=ONE_WINDOW, n=problem.n if summed else 1)
 
 
 def promise(problem: Problem, platform: str) -> str:
-    """Returns what the problem's policy promises of each number in a result, as half a sentence."""
+    """What the problem's policy promises of each number in a result, as the end of a sentence."""
     if problem.policy == "local":
         if platform != "cpu":
             return "what the platform's own convolution keeps: direct runs, on the whole batch"
@@ -131,7 +131,7 @@ def promise(problem: Problem, platform: str) -> str:
 
 
 def handicapped(algorithm: Algorithm, problem: Problem, cost: float) -> float:
-    """A predicted cost for the choice: no algorithm should turn out slower than direct."""
+    """The cost that the choice compares, so high that no algorithm turns out slower than direct."""
     margin = 1.0 if algorithm.name == "direct" else algorithm.margin(problem)
     return cost if margin == 1.0 else cost * margin + AHEAD
 
@@ -139,7 +139,7 @@ def handicapped(algorithm: Algorithm, problem: Problem, cost: float) -> float:
 def without_vmap(problem: Problem, platform: str) -> Problem:
     """The problem that a vmap over both operands runs on CPU: one turn of a loop, or groups.
 
-    As groups all turns are one convolution, which no loop keeps from using every thread; but
+    As groups all turns are one convolution, which can use every thread where a loop cannot. But
     XLA's own grouped convolution is a scalar loop nest, and a symbolic number of groups cannot
     be lowered at all.
     """
@@ -151,7 +151,7 @@ def without_vmap(problem: Problem, platform: str) -> Problem:
     (turns,) = problem.vmapped
     groups = turn.replace(groups=turns * turn.groups)
     choice = choose(groups, platform)
-    # Turns are moved beside the channels, and back.
+    # The mapped dimension is moved beside the channels, and back.
     moving = 4 * moved(groups, operands(groups))
     seconds = handicapped(choice.algorithm, groups, choice.cost) + moving
     loop = turns * choose(turn, platform).cost
@@ -171,7 +171,7 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
     if problem.policy in ("local", ONE_WINDOW) and (reason := algorithm.local(problem)):
         return reason
     if algorithm.error > LARGEST_ERROR and problem.policy != algorithm.name:
-        return f"its error is up to {algorithm.error:g} times direct's"
+        return f"has an error of up to {algorithm.error:g} times direct's"
     if problem.workspace is None:
         return None
     needed = algorithm.workspace(problem, platform)
@@ -183,8 +183,8 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
 def _measured(problem: Problem, platform: str, allowed: Container[str]) -> dict[str, float]:
     """Seconds of the allowed algorithms by the tuning table in force.
 
-    Nothing where the table names what no longer exists or supports the problem: it was made by
-    another version then, and what it says of the others says nothing of what came since.
+    Nothing where the table names an algorithm that does not exist or does not support the problem:
+    another version of jconv made that table, which knows nothing of the algorithms of this one.
     """
     if problem.tuning is None or not problem.static or problem.policy in allowed:
         return {}
@@ -199,28 +199,31 @@ def _tuned(name: str, chosen: str, measured: dict[str, float]) -> str | None:
     if not measured:
         return None
     if name not in measured:
-        return f"tuning table: {chosen} was measured, this was not"
-    return f"tuning table: {chosen} measured {measured[name] / measured[chosen]:.2g}x faster"
+        return f"was not measured for the tuning table, {chosen} was"
+    faster = f"{measured[name] / measured[chosen]:.2g}x faster"
+    return f"was measured for the tuning table: {chosen} is {faster}"
 
 
 def _comparison(cost: float, best: float, chosen: str, asked: bool) -> str:
     if cost < best and asked:
-        return f"{chosen} was asked for"
+        return f"gives way to {chosen}, which the policy names"
     if cost < best:
-        return f"predicted to be no faster than {chosen} by a margin that would be sure"
-    return f"predicted to take {cost / best:.2g} times as long as {chosen}" if best else "no better"
+        return f"is not predicted to beat {chosen} by a safe margin"
+    if not best:
+        return f"is predicted to be no faster than {chosen}"
+    return f"is predicted to take {cost / best:.2g} times as long as {chosen}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Planner:
-    """The planner as algorithms see it."""
+    """The planner as algorithms see it: it predicts and runs the problems that they hand on."""
 
     platform: str
 
     def cost(self, problem: Problem) -> float:
         named = BY_NAME.get(problem.policy)
         if named is not None and excluded(named, problem, self.platform) is None:
-            return named.cost(problem, self)  # nobody asks why the others were not chosen
+            return named.cost(problem, self)  # the reasons against the others are not needed
         return choose(problem, self.platform).cost
 
     def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:

@@ -84,7 +84,7 @@ def work(name: str, problem: Problem, chosen: Chosen) -> Work:
     """What one algorithm of a leg leaves to the compiler; nothing is known of symbolic sizes."""
     if not problem.static or problem.empty or problem.vmapped:
         return Work()
-    return WORK[name](problem, chosen)
+    return WORK.get(name, _few_kernels)(problem, chosen)
 
 
 def _direct(problem: Problem, chosen: Chosen) -> Work:
@@ -96,7 +96,7 @@ def _gemm(problem: Problem, chosen: Chosen) -> Work:
     if problem.leg == "input_grad" and not gemm.pointwise(problem):
         counts = (-(-axis.k // axis.s) if axis.d == 1 else axis.k for axis in problem.axes)
         terms = math.prod(counts) * problem.rank
-        return Work(1 + col2im.loops(problem.axes), 0, terms).again(chunks - 1)
+        return Work(1 + col2im.count_loops(problem.axes), 0, terms).again(chunks - 1)
     if gemm.pointwise(problem):
         return Work(kernels=1)
     return Work(kernels=6).again(chunks - 1)
@@ -105,7 +105,7 @@ def _gemm(problem: Problem, chosen: Chosen) -> Work:
 def _taps(problem: Problem, chosen: Chosen) -> Work:
     if problem.leg != "filter_grad":
         axes = problem.window_axes
-        apart = problem.leg == "input_grad" and 1 < problem.f <= window_sums.FILTERS
+        apart = problem.leg == "input_grad" and 1 < problem.f <= window_sums.MAX_SUMS
         sums = problem.f if apart else 1
         size = math.prod(problem.shape("x")) * 4
         regions = 2 * problem.rank + 1 if window_sums.framed(axes, size) else 1
@@ -115,7 +115,7 @@ def _taps(problem: Problem, chosen: Chosen) -> Work:
     blocks = -(-problem.axes[0].o // filter_grads.rows_at_once(problem))
     batches = -(-problem.n // images)
     different = blocks * (2 if problem.n % batches else 1)  # sizes of batches differ by one
-    terms = 2 * windows.TERMS * problem.rank  # of x, and of its windows
+    terms = 2 * windows.MAX_TERMS_PER_LOOP * problem.rank  # of x, and of its windows
     each = Work(kernels=6 * different, terms=different * terms)
     return each.again(batches - 1)
 
@@ -139,7 +139,8 @@ def _space_to_batch(problem: Problem, chosen: Chosen) -> Work:
     return (Work(kernels=5) + _part(space_to_batch.dense(problem), chosen)).again(chunks - 1)
 
 
-def _wide(problem: Problem, chosen: Chosen) -> Work:
+def _few_kernels(problem: Problem, chosen: Chosen) -> Work:
+    """One that is a handful of kernels, or that has no formula here."""
     return Work(kernels=6)
 
 
@@ -148,10 +149,6 @@ def _winograd(problem: Problem, chosen: Chosen) -> Work:
     lines = math.prod(tile.products for tile in lead)
     operands = 2 if problem.leg == "filter_grad" else 1
     return Work(kernels=1.5 * operands * (lines + last.products) + 4, calls=lines)
-
-
-def _fft(problem: Problem, chosen: Chosen) -> Work:
-    return Work(kernels=10)
 
 
 def _part(problem: Problem, chosen: Chosen) -> Work:
@@ -165,7 +162,7 @@ WORK: dict[str, Callable[[Problem, Chosen], Work]] = {
     "grouped": _grouped,
     "phase": _phase,
     "space_to_batch": _space_to_batch,
-    "wide": _wide,
+    "wide": _few_kernels,
     "winograd": _winograd,
-    "fft": _fft,
+    "fft": lambda problem, chosen: Work(kernels=10),
 }

@@ -1,4 +1,4 @@
-"""What the planner may choose from and goes by; jit's caches are keyed on it."""
+"""The policy in force: what the planner may choose from. jit's caches are keyed on it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def current_tuning() -> Tuning | None:
 
 
 def captured() -> dict[str, Any]:
-    """What a traced call depends on, as fields of its problem: its gradients inherit them."""
+    """What a traced call depends on, as fields of its problem, which its gradients inherit."""
     policy = current_policy()
     return {
         "policy": policy.rule,
@@ -56,7 +56,7 @@ def captured() -> dict[str, Any]:
 
 
 def capture(problem: Problem, precision: Any) -> Problem:
-    """What a traced call depends on goes into the problem, so that gradients inherit it."""
+    """The problem with what a traced call depends on, so that its gradients inherit it."""
     changes = captured()
     default = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     if precision is None and default is not None:
@@ -68,7 +68,7 @@ def capture(problem: Problem, precision: Any) -> Problem:
 def policy(
     rule: str = "auto", *, workspace: int | None = None, runs: int | None = None
 ) -> Iterator[Policy]:
-    """Within this context, what algorithms may run.
+    """Sets which algorithms may run within this context.
 
     Args:
         rule: what may run. One of
@@ -95,7 +95,7 @@ def policy(
             compile for more than a second is left out even then. On CPU alone.
 
     Raises:
-        ConvError: if `rule`, `workspace` or `runs` is none of those.
+        ConvError: for any other `rule`, `workspace` or `runs`.
 
     Example:
         >>> import jax.numpy as jnp, jconv

@@ -132,11 +132,11 @@ def _windows_limit(problem: Problem) -> int:
 def _no_core(problem: Problem) -> str | None:
     """Why the autocorrelation has nothing to sum up, or None."""
     if any(axis.s > 1 or axis.b > 1 for axis in problem.axes):
-        return "is for stride 1 and inputs that are not dilated"
+        return "only supports stride 1 and no input dilation"
     if all(axis.k == 1 for axis in problem.axes):
-        return "is for more than one tap"
+        return "only supports more than one tap"
     if any(axis.o <= 2 * reach(axis) for axis in problem.axes):
-        return "is for images of which more than the borders is left"
+        return "only supports images larger than their borders"
     return None
 
 

@@ -82,7 +82,7 @@ def choose_way(problem: Problem, examples: int, platform: str | None = None) -> 
     platform = platform or jax_hooks.default_platform()
     form = _form(problem, examples, platform)
     if not problem.static or not isinstance(examples, int):
-        return dataclasses.replace(form, rejected={"gram": "is for sizes that are numbers"})
+        return dataclasses.replace(form, rejected={"gram": "only supports sizes that are numbers"})
     gram = _gram(problem, examples)
     if problem.policy == "exact" or "HIGHEST" in problem.precision:
         why = "forms other products than the definition, which this policy or precision excludes"

@@ -10,6 +10,7 @@ from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
 from jconv._plan.plan import plan
+from jconv._plan.table import rejections, wrap
 from jconv._planner.choose import choose
 from jconv._research import kfac, norms
 from jconv._research.norms import Way
@@ -44,7 +45,7 @@ class OperationPlan:
             f"{self.operation}: {self.way}, {self.examples} examples at a time, "
             f"{self.workspace_bytes} bytes of workspace"
         ]
-        lines += [f"  not {name}: {reason}" for name, reason in self.rejections]
+        lines += [line for text in rejections(self.rejections) for line in wrap(f"  {text}")]
         return "\n".join(lines)
 
 
@@ -84,8 +85,9 @@ def plan_operation(
     planned = plan(x_shape, w_shape, **settings)
     problem = planned.problem.replace(leg="filter_grad")
     way = _WAYS[operation](problem, planned.platform)
-    rejections = tuple(way.rejected.items())
-    return OperationPlan(operation, way.name, way.examples, way.workspace_bytes, rejections)
+    return OperationPlan(
+        operation, way.name, way.examples, way.workspace_bytes, tuple(way.rejected.items())
+    )
 
 
 def _grads(problem: Problem, platform: str) -> Way:

@@ -159,7 +159,7 @@ def test_chunks_of_the_batch_change_nothing(monkeypatch, name, limit):
     cases = cases[:: max(len(cases) // 4, 1)]
     whole = [run(name, problem, *draw(problem)) for problem in cases]
     monkeypatch.setattr(CHUNKED[name], "chunk", lambda n, image, limit=0: min(n, size))
-    monkeypatch.setattr(batches, "TEMPORARIES", limit)
+    monkeypatch.setattr(batches, "CHUNK_BYTES", limit)
     in_chunks = 0
     for problem, expected in zip(cases, whole, strict=True):
         operands = draw(problem)
@@ -221,7 +221,7 @@ def test_windows_in_a_loop_are_not_copied(monkeypatch, x, rows):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_products_are_put_where_they_belong(seed):
-    """scatter against the sum that it is, on axes at random: strides, gaps, more than one loop."""
+    """col2im against the sum that it is, on axes at random: strides, gaps, more than one loop."""
     rng = np.random.default_rng(seed)
     draw_axis = lambda: Axis(  # noqa: E731
         **{name: int(rng.integers(1, 8)) for name in ("i", "k", "o")},
@@ -246,17 +246,17 @@ def test_products_are_put_where_they_belong(seed):
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_pixels_turned_over_change_nothing(monkeypatch, n):
+def test_transposed_pixels_change_nothing(monkeypatch, n):
     """As from many channels on, padding and lines among the cases."""
     monkeypatch.setattr(gemm, "MIN_CHANNELS_TO_TRANSPOSE", (0, 0))
     for x, padding in [((n, 5, 4, 6), "VALID"), ((n, 5, 4, 6), 1), ((n, 7, 6), "VALID")]:
         plan = jconv.plan(x, (*[1] * (len(x) - 2), 6, 5), padding=padding, platform="cpu")
         problem = plan.problem.replace(leg="filter_grad")
-        assert gemm.turned_over(problem)
+        assert gemm.transposes_pixels(problem)
         check("gemm", problem)
 
 
-@pytest.mark.parametrize("multiplier", [2, window_sums.FILTERS + 1])
+@pytest.mark.parametrize("multiplier", [2, window_sums.MAX_SUMS + 1])
 def test_a_depthwise_multiplier(multiplier):
     plan = jconv.plan((2, 7, 6, 3), (3, 2, 1, 3 * multiplier), groups=3, platform="cpu")
     check("taps", plan.problem.replace(leg="input_grad"))
@@ -264,9 +264,9 @@ def test_a_depthwise_multiplier(multiplier):
 
 def test_edges_by_themselves_change_nothing(monkeypatch):
     """Windows inside of x first, then those along its edges, on every depthwise case."""
-    monkeypatch.setattr(window_sums, "LARGE", 0)
-    monkeypatch.setattr(window_sums, "MOSTLY", 0)
-    monkeypatch.setattr(window_sums, "few_terms", lambda axes: False)
+    monkeypatch.setattr(window_sums, "MIN_BYTES_TO_FRAME", 0)
+    monkeypatch.setattr(window_sums, "MIN_SHARE_INSIDE", 0)
+    monkeypatch.setattr(window_sums, "reads_in_place", lambda axes: False)
     in_parts = 0
     for problem in supported("taps"):
         if problem.leg != "filter_grad":

@@ -285,6 +285,23 @@ def test_planning_allocates_nothing():
     assert len(jax.live_arrays()) == len(before)
 
 
+def test_a_reason_of_several_algorithms_is_told_once():
+    plan = jconv.plan((2, 9, 9, 4), (3, 3, 4, 4), stride=2, platform="cuda")
+    lines = str(plan).splitlines()
+    assert "conv: not wide, winograd, fft: each only supports CPU" in lines
+    for name, leg in plan.legs.items():
+        told = [line for line in lines if line.startswith(f"{name}: not ")]
+        assert len(told) == len(set(leg.rejected.values()))
+
+
+def test_a_symbolic_plan_tells_why_in_one_line_for_each_leg():
+    for platform in ("cpu", "cuda"):
+        lines = str(jconv.plan(("b", "h", 9, 3), (3, 3, 3, 4), platform=platform)).splitlines()
+        why = [line for line in lines if ": not " in line]
+        reason = "not the others: each only supports sizes that are numbers"
+        assert why == [f"{leg}: {reason}" for leg in ("conv", "input_grad", "filter_grad")]
+
+
 def test_rejections_have_reasons():
     for leg in jconv.plan((1, 8, 8, 3), (3, 3, 3, 8)).legs.values():
         assert leg.algorithm in jconv.algorithms()

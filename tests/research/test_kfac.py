@@ -134,7 +134,7 @@ def test_the_plan_says_which_way():
     assert "patches" in plan.rejected
     strided = jconv.plan_operation("kfac_factors", (8, 56, 56, 64), (3, 3, 64, 64), stride=2)
     assert strided.way == "patches"
-    assert strided.rejected["autocorrelation"].startswith("is for stride 1")
+    assert strided.rejected["autocorrelation"].startswith("only supports stride 1")
     assert "not autocorrelation" in str(strided)
 
 

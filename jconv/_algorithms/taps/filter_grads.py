@@ -1,4 +1,4 @@
-"""Depthwise filter."""
+"""Filter backprops of groups of few channels: every output times its window, summed in one loop."""
 
 from __future__ import annotations
 
@@ -12,55 +12,90 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jconv._algorithms import cost
 from jconv._algorithms.batches import spans
-from jconv._algorithms.taps.window_sums import repeat_channels, rows_of_outputs
-from jconv._algorithms.windows import TERMS, around, lies_inside, only
+from jconv._algorithms.taps.window_sums import read_by, repeat_channels
+from jconv._algorithms.windows import (
+    MAX_TERMS_PER_LOOP,
+    lies_inside,
+    mask_too_large,
+    masked,
+    windows_around,
+)
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
 from jconv._core.xla_cpu import kept_apart
 
-MAX_IMAGES_PER_LOOP = 8  # large images that one loop of a filter backprop adds up
-STORED = 1 << 24  # bytes of the images that one loop adds up, at most: they stay in cache
-COPIES = 1 << 30  # bytes of x laid end to end, of which windows are cut, at most
-PAIRS = 256  # pairs of channels (in, out) of a group, at most: one loop makes all products
+MAX_IMAGES_PER_LOOP = 8  # large images summed by one loop
+MAX_STORED_BYTES = 1 << 24  # bytes of sums that one loop stores; more would leave the cache
+MAX_REPEATED_BYTES = 1 << 30  # bytes of the copies of x, end to end, from which windows are read
+MAX_PAIRS = 256  # pairs of channels (in, out) of a group; one loop makes the products of all
 VECTOR = 8  # channels that one vector instruction multiplies
-MOST_BLOCKS = 64  # loops of a filter backprop: each is compiled
-MOST_CALLS = 1024  # calls of the loops of a filter backprop, in all
+MAX_BLOCKS = 64  # blocks of rows, each with a loop that is compiled
+MAX_CALLS = 1024  # calls of these loops
+
 Axes = tuple[Axis, ...]
 
 
-def filter_grad(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
-    """A few_terms images at a time, and rows of their outputs."""
+def supports(problem: Problem) -> str | None:
+    if problem.c * problem.f > MAX_PAIRS:
+        return f"only supports groups of up to {MAX_PAIRS} pairs of channels"
+    if any(axis.b > 1 for axis in problem.axes):
+        return "does not support filter backprops with input dilation"
+    blocks = -(-problem.axes[0].o // rows_at_once(problem))
+    if blocks > MAX_BLOCKS or blocks * -(-problem.n // images(problem)) > MAX_CALLS:
+        return f"would take over {MAX_BLOCKS} loops or {MAX_CALLS} calls, which compile slowly"
+    return mask_too_large(problem.axes)
+
+
+def run(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
+    """A few images at a time, and some rows of their outputs."""
     groups, c, f = problem.groups, problem.c, problem.f
-    if as_groups(problem):
+    if _as_groups(problem):
         x, groups, f = repeat_channels(x, f), groups * f, 1
-    blocks = spans(problem.axes[0].o, rows_at_once(problem))
-    calls = [
-        kept_apart(
-            jax.jit(
-                functools.partial(grads_of_rows, groups, problem.axes, *block), static_argnums=0
-            )
-        )
-        for block in blocks
-    ]
+    calls = []
+    for block in spans(problem.axes[0].o, rows_at_once(problem)):
+        one = functools.partial(_grads_of_rows, groups, problem.axes, *block)
+        calls.append(kept_apart(jax.jit(one, static_argnums=0)))
     batches = spans(problem.n, images(problem))
     grads = [call(size, at, x, g) for call in calls for at, size in batches]
     w = functools.reduce(lax.add, grads).reshape(-1, groups, c, f)
     return jnp.swapaxes(w, 1, 2).reshape(problem.out_shape)
 
 
-def as_groups(problem: Problem) -> bool:
-    """Whether filters of one channel are groups of their own: they are too few_terms for a loop."""
+def seconds(problem: Problem) -> float:
+    blocks = -(-problem.axes[0].o // rows_at_once(problem))
+    calls = -(-problem.n // images(problem))
+    stored = calls * problem.axes[0].o * _stored_per_row(problem)
+    run = problem.c * problem.f * (problem.groups if _as_groups(problem) else 1)
+    total = cost.sums_of_products(problem, problem.multiplications, run)
+    total += cost.moved(problem, cost.operands(problem) + 2 * stored)
+    return total + cost.kernels(4 * blocks, calls)
+
+
+def workspace(problem: Problem) -> int:
+    """Elements of x repeated for a multiplier, of what a loop stores, and of the parts' sums."""
+    repeated = 0
+    if _as_groups(problem) and problem.f > 1:
+        repeated = problem.f * math.prod(problem.shape("x"))
+    rows = rows_at_once(problem)
+    parts = -(-problem.n // images(problem)) * -(-problem.axes[0].o // rows)
+    stored = (rows + 1) * _stored_per_row(problem)  # and their sum
+    return repeated + stored + parts * math.prod(problem.out_shape)
+
+
+def _as_groups(problem: Problem) -> bool:
+    """Whether each filter of one input channel becomes a group: alone they fill no vector."""
     return problem.c == 1 and problem.f < VECTOR
 
 
-def grads_of_rows(
+def _grads_of_rows(
     groups: int, axes: Axes, first: int, rows: int, size: int, at: Any, x: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """What `rows` rows of `size` images' outputs add to every tap: (k..., groups, c, f)."""
-    sums = functools.partial(sums_of_windows, groups, axes, first, rows, size)
+    """What `rows` rows of the outputs of `size` images add to every tap: (k..., groups, c, f)."""
+    sums = functools.partial(_sums_of_windows, groups, axes, first, rows, size)
     sums = kept_apart(jax.jit(sums))(at, x, g)
-    # A product with ones: a reduction over leading dimensions is not vectorised.
+    # As a product with ones, since XLA does not vectorise a reduction over leading dimensions.
     total = lax.dot_general(
         jnp.ones((1, len(sums)), sums.dtype),
         sums.reshape(len(sums), -1),
@@ -68,17 +103,18 @@ def grads_of_rows(
         precision=lax.Precision.HIGHEST,
         preferred_element_type=sums.dtype,
     )
-    # (k, o, k, o, k, ...): the outputs of all axes but the first are left.
+    # (k, o, k, o, k, ...): the outputs of all axes but the first are still there.
     return total.reshape(sums.shape[1:]).sum(range(1, 2 * len(axes) - 1, 2))
 
 
-def sums_of_windows(
+def _sums_of_windows(
     groups: int, axes: Axes, first: int, rows: int, size: int, at: Any, x: jax.Array, g: jax.Array
 ) -> jax.Array:
-    """x*g for every tap, images and pieces of the last axis added up: (o, k, ..., groups, c, f).
+    """x*g for every tap, summed over images and pieces of the last axis.
 
-    Each output is multiplied with its whole window, so that what one tap reads is in cache for
-    the next. Windows are not copied for it, and what they find outside of x is not used.
+    The result is (o, k, ..., groups, c, f). Each output is multiplied with its whole window, so
+    that what one tap reads is in cache for the next. Windows are not copied for it, and products
+    with what lies outside of x are dropped.
     """
     counts = [rows, *(axis.o for axis in axes[1:])]
     pieces = _pieces(counts[-1], size)
@@ -88,19 +124,17 @@ def sums_of_windows(
     for image, piece in itertools.product(range(size), range(pieces)):
         begin = [first, *[0] * (len(axes) - 1)]
         begin[-1] += piece * counts[-1]
-        parts = [
-            rows_of_outputs(axis, at, o) for axis, at, o in zip(axes, begin, counts, strict=True)
-        ]
+        parts = [read_by(axis, at, o) for axis, at, o in zip(axes, begin, counts, strict=True)]
         seen, met = [start for start, _ in parts], [axis for _, axis in parts]
-        if not all(axis.i for axis in met):  # all of it lies outside of x
+        if not all(axis.i for axis in met):  # everything that is read lies outside of x
             continue
         window = _cut(x, at + image, seen, [axis.i for axis in met])
         for dim in reversed(range(len(axes))):
-            window = around(window, dim, met[dim])
+            window = windows_around(window, dim, met[dim])
         row = lax.expand_dims(_cut(g, at + image, begin, counts), range(1, 2 * len(axes), 2))
         term = window.reshape(*window.shape[:-1], groups, -1, 1)
         term *= row.reshape(*row.shape[:-1], groups, 1, -1)
-        terms.append(only([*map(lies_inside, met)], term, pairs))
+        terms.append(masked([*map(lies_inside, met)], term, pairs))
     if terms:
         return sum(terms[1:], terms[0])
     sizes = [size for axis, o in zip(axes, counts, strict=True) for size in (o, axis.k)]
@@ -115,24 +149,24 @@ def _cut(a: jax.Array, image: Any, begin: Sequence[int], sizes: Sequence[int]) -
 
 
 def rows_at_once(problem: Problem) -> int:
-    """Rows of the first axis for one loop: what it stores stays in cache.
+    """Rows of the first axis for one loop, so that what it stores stays in cache.
 
-    And windows are read from few copies of x, which no loop would hold if one were to make them.
+    The copies of x that its windows are read from are limited as well, in case XLA makes them.
     """
     first = problem.axes[0]
-    stored = stored_per_row(problem) * itemsize(problem.wide_dtype)
-    copied = math.isqrt(COPIES * first.k // (stored * first.s))
-    return max(1, min(STORED // stored, copied, first.o))
+    stored = _stored_per_row(problem) * itemsize(problem.wide_dtype)
+    copied = math.isqrt(MAX_REPEATED_BYTES * first.k // (stored * first.s))
+    return max(1, min(MAX_STORED_BYTES // stored, copied, first.o))
 
 
 def images(problem: Problem) -> int:
-    """Images that one loop adds up."""
+    """Images that one loop sums."""
     image = problem.f * math.prod(problem.shape("x")[1:]) + math.prod(problem.shape("y")[1:])
-    small = TERMS * image * itemsize(problem.wide_dtype) <= STORED
-    return min(problem.n, TERMS if small else MAX_IMAGES_PER_LOOP)
+    small = MAX_TERMS_PER_LOOP * image * itemsize(problem.wide_dtype) <= MAX_STORED_BYTES
+    return min(problem.n, MAX_TERMS_PER_LOOP if small else MAX_IMAGES_PER_LOOP)
 
 
-def stored_per_row(problem: Problem) -> int:
+def _stored_per_row(problem: Problem) -> int:
     """Elements that one loop stores for a row of the first axis."""
     outputs = [axis.o for axis in problem.axes]
     pieces = _pieces(outputs[-1], images(problem))
@@ -140,5 +174,5 @@ def stored_per_row(problem: Problem) -> int:
 
 
 def _pieces(rows: int, size: int) -> int:
-    """Pieces of the last axis that one loop adds up, together with `size` images."""
-    return max(p for p in range(1, max(TERMS // size, 1) + 1) if rows % p == 0)
+    """Equal pieces of the last axis that one loop sums, together with `size` images."""
+    return max(p for p in range(1, max(MAX_TERMS_PER_LOOP // size, 1) + 1) if rows % p == 0)

@@ -1,25 +1,39 @@
-"""Toom and Cook's decomposition of one tile of one axis, by interpolation points."""
+"""The decomposition of one tile of stride 1, after Toom, Cook and Winograd.
+
+On a tile of one axis the trilinear form is a small tensor, T[i, k, o] = 1 where the index
+equation holds. Written as a sum of n products of linear forms::
+
+    T[i, k, o] = sum over p of  X[p, i] * W[p, k] * Y[p, o]
+
+it takes n multiplications of transformed operands in place of o*k. Whichever slot is the
+output, the other two are transformed, multiplied point by point, and brought back by the
+transpose of the third factor: one decomposition serves every leg.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 Matrix = tuple[tuple[float, ...], ...]
-# Interpolation points, beside infinity. Two thirds and three halves round less than 1 and 2.
-_FINITE = (Fraction(0), Fraction(1), Fraction(-1))
-_WIDE = (Fraction(0), Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))
-MOST_POINTS = len(_WIDE) + 1  # with more, the error exceeds eight times direct's
+
+# Interpolation points beside infinity. 2/3 and 3/2 lead to smaller rounding errors than 1/2 and 2.
+_FOR_FEW = (Fraction(0), Fraction(1), Fraction(-1))
+_FOR_MANY = (Fraction(0), Fraction(2, 3), Fraction(-2, 3), Fraction(3, 2), Fraction(-3, 2))
+MAX_POINTS = len(_FOR_MANY) + 1  # points; with more, the error exceeds eight times direct's
 
 
 @functools.lru_cache(maxsize=64)
-def toom_cook(taps: int, outputs: int) -> tuple[Matrix, Matrix, Matrix]:
-    """The factors of y[o] = sum over k of x[o+k]*w[k] for one tile of stride 1.
+def factors(taps: int, outputs: int) -> tuple[Matrix, Matrix, Matrix]:
+    """X, W and Y of y[o] = sum over k of x[o+k]*w[k], each with a row for every product.
 
-    The transpose of a polynomial product: evaluate two polynomials at n-1 points and at
-    infinity, multiply, interpolate. X is the interpolation's transpose, W and Y are evaluations.
+    They are the transpose of a product of polynomials, which is found by evaluating both at n-1
+    points and at infinity, multiplying, and interpolating. X is the transpose of the interpolation,
+    W and Y are the evaluations.
     """
-    if taps == 1 or outputs == 1:  # nothing to save
+    if taps == 1 or outputs == 1:  # no multiplication can be saved
         count = max(taps, outputs)
         unit = [[float(p == q) for q in range(count)] for p in range(count)]
         ones = [[1.0]] * count
@@ -29,11 +43,11 @@ def toom_cook(taps: int, outputs: int) -> tuple[Matrix, Matrix, Matrix]:
             _matrix(unit if outputs > 1 else ones),
         )
     n = taps + outputs - 1
-    points = (_FINITE if n - 1 <= len(_FINITE) else _WIDE)[: n - 1]
+    points = (_FOR_FEW if n - 1 <= len(_FOR_FEW) else _FOR_MANY)[: n - 1]
     x, w, y = [], [], []
     for p in points:
         others = [q for q in points if q != p]
-        scale = _product(p - q for q in others)
+        scale = math.prod((p - q for q in others), start=Fraction(1))
         x.append(_from_roots(others, n))
         w.append([p**k / scale for k in range(taps)])
         y.append([p**o for o in range(outputs)])
@@ -43,14 +57,12 @@ def toom_cook(taps: int, outputs: int) -> tuple[Matrix, Matrix, Matrix]:
     return _matrix(x), _matrix(w), _matrix(y)
 
 
-def _product(factors) -> Fraction:
-    result = Fraction(1)
-    for factor in factors:
-        result *= factor
-    return result
+def count_factors(taps: int, outputs: int) -> int:
+    """The products of `factors`, without making them."""
+    return taps * outputs if 1 in (taps, outputs) else taps + outputs - 1
 
 
-def _from_roots(roots, width: int) -> list[Fraction]:
+def _from_roots(roots: Sequence[Fraction], width: int) -> list[Fraction]:
     """Coefficients of the monic polynomial with these roots, lowest power first."""
     coefficients = [Fraction(1)]
     for root in roots:
@@ -60,9 +72,5 @@ def _from_roots(roots, width: int) -> list[Fraction]:
     return coefficients + [Fraction(0)] * (width - len(coefficients))
 
 
-def _matrix(rows) -> Matrix:
+def _matrix(rows: Iterable[Iterable[Fraction | float]]) -> Matrix:
     return tuple(tuple(float(value) for value in row) for row in rows)
-
-
-def products_of_piece(taps: int, m: int) -> int:
-    return taps * m if 1 in (taps, m) else taps + m - 1

@@ -1,7 +1,16 @@
-"""The legs by tiles."""
+"""The legs by tiles: operands transformed, multiplied at each point, and transformed back.
+
+Every line goes through the same transforms along the last axis. These are computations of their
+own, compiled once for all lines. Filters and products are transformed by matrix products instead.
+
+The outputs of a tile are combinations of the same products, so the rounding of one depends on what
+the others read, and a NaN in a tile reaches all of its outputs. With tiles of two outputs a window
+of zeros still gives exactly zero, with tiles of four it does not.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
@@ -11,16 +20,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms.batches import in_chunks
-from jconv._algorithms.legs import channels, precision, widen, window_axes
+from jconv._algorithms.legs import channels, precision, widen
 from jconv._algorithms.record import Planner
 from jconv._algorithms.windows import resize
 from jconv._algorithms.winograd import tile_size
-from jconv._algorithms.winograd.tile_size import (
-    geometry,
-    images,
-    tiles_of,
-    together,
-)
+from jconv._algorithms.winograd.tile_size import geometry, images, joined, tiles_of
 from jconv._algorithms.winograd.transforms import (
     multiply,
     of_all,
@@ -32,8 +36,14 @@ from jconv._core.problem import Problem
 from jconv._core.xla_cpu import kept_apart
 
 
+def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
+    a, b = widen(problem, a, b)
+    m = tile_size.choose_outputs(problem)
+    return (_filter_grad if problem.leg == "filter_grad" else _windows)(problem, a, b, m)
+
+
 def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
-    axes = window_axes(problem)
+    axes = problem.window_axes
     tiles = tiles_of(axes, m)
     counts, lows, rows = geometry(axes, tiles)
     *lead, last = tiles
@@ -41,14 +51,13 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
     columns = channels(problem)[1]
     flip = problem.leg == "input_grad"
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
-    # The filter stays as it lies: a transposed copy would cost more.
+    # The product reads the filter in the caller's order: a transposed copy would cost more.
     sides = (((2,), (2 if flip else 1,)), ((0,), (0,)))
     taps = w.reshape(-1, *w.shape[-2:])
     factors = [of_all([*([row] for row in each), last.w]) for each in product(*(t.w for t in lead))]
     factors = [jnp.asarray(factor[:, ::-1] if flip else factor) for factor in factors]
 
-    def of_x(x: jax.Array) -> jax.Array:
-        return transform_line(x, last.x, last.step, counts[-1])
+    of_x = functools.partial(transform_line, matrix=last.x, step=last.step, count=counts[-1])
 
     def outputs(v: jax.Array, factor: jax.Array, taps: jax.Array) -> jax.Array:
         products = lax.dot_general(v, multiply(factor, taps), sides, **options)
@@ -56,7 +65,7 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
 
     line = _line(problem, m, outputs, of_x)
 
-    def run(x: jax.Array) -> jax.Array:
+    def one(x: jax.Array) -> jax.Array:
         n = x.shape[0]
         lines = transform_lead(_padded(x, lows, rows), tiles, counts, "x")
         lines = [line(flat(v), factor, taps) for v, factor in zip(lines, factors, strict=True)]
@@ -69,7 +78,7 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
         y = y.reshape(n, *(c * m for c, m in zip(counts, made, strict=True)), columns)
         return lax.slice(y, [0] * y.ndim, [n, *(axis.o for axis in axes), columns])
 
-    return in_chunks(run, (x,), images(problem, m))
+    return in_chunks(one, (x,), images(problem, m))
 
 
 def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Array:
@@ -79,11 +88,8 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Ar
     *lead, last = tiles
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
 
-    def of_x(x: jax.Array) -> jax.Array:
-        return transform_line(x, last.x, last.step, counts[-1])
-
-    def of_g(g: jax.Array) -> jax.Array:
-        return transform_line(g, last.y, last.outputs, counts[-1])
+    of_x = functools.partial(transform_line, matrix=last.x, step=last.step, count=counts[-1])
+    of_g = functools.partial(transform_line, matrix=last.y, step=last.outputs, count=counts[-1])
 
     def taps(v: jax.Array, h: jax.Array) -> jax.Array:
         products = lax.dot_general(v, h, (((1,), (1,)), ((0,), (0,))), **options)
@@ -91,17 +97,17 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Ar
 
     line = _line(problem, m, taps, of_x, of_g)
 
-    def run(x: jax.Array, g: jax.Array) -> jax.Array:
+    def one(x: jax.Array, g: jax.Array) -> jax.Array:
         made = [count * t.outputs for count, t in zip(counts, tiles, strict=True)]
         xs = transform_lead(_padded(x, lows, rows), tiles, counts, "x")
         gs = transform_lead(_padded(g, [0] * len(made), made), tiles, counts, "y")
         lines = [line(flat(x), flat(g)) for x, g in zip(xs, gs, strict=True)]
-        # (k..., c, f), the last axis of each line there already
+        # (k..., c, f), of which each line has its last axis of taps already
         return transform_back(
             lines, [t.w for t in lead], problem.out_shape, range(len(lead), problem.rank + 2)
         )
 
-    return in_chunks(run, (x, g), images(problem, m), total=True)
+    return in_chunks(one, (x, g), images(problem, m), total=True)
 
 
 def _padded(x: jax.Array, lows: Sequence[int], rows: Sequence[int]) -> jax.Array:
@@ -126,10 +132,9 @@ def _line(
     multiplied: Callable[..., jax.Array],
     *stages: Callable[[jax.Array], jax.Array],
 ) -> Callable[..., jax.Array]:
-    """What becomes of a line: operands transformed by their stages, then multiplied.
+    """The function of one line: its operands transformed, each by its stage, and multiplied.
 
-    Products are left outside of the computations kept apart, where those of several lines can
-    run side by side; unless their operands are large, which had better be used while in cache.
+    XLA compiles the stages once for all lines; the products too where they are `joined` to them.
     """
 
     def line(*operands: jax.Array) -> jax.Array:
@@ -138,7 +143,7 @@ def _line(
 
     if problem.rank == 1:
         return line
-    if together(problem, m):
+    if joined(problem, m):
         return _apart(line)
     stages = tuple(map(_apart, stages))
     return line
@@ -146,9 +151,3 @@ def _line(
 
 def _apart(stage: Callable[..., Any]) -> Callable[..., Any]:
     return kept_apart(jax.jit(stage))
-
-
-def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
-    a, b = widen(problem, a, b)
-    m = tile_size.choose_outputs(problem)
-    return (_filter_grad if problem.leg == "filter_grad" else _windows)(problem, a, b, m)

@@ -1,4 +1,8 @@
-"""How many outputs a tile has, and what it takes in time and memory."""
+"""How many outputs a tile has, and what each size takes in time and memory.
+
+A point is one product of a tile on all axes. A line is what the points of all axes but the last
+leave: an array whose last axis has yet to be transformed.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +12,49 @@ import math
 from collections.abc import Sequence
 
 from jconv._algorithms import cost
-from jconv._algorithms.batches import TEMPORARIES, chunk, waiting_chunks
-from jconv._algorithms.legs import channels, window_axes
+from jconv._algorithms.batches import chunk, unjoined_bytes
+from jconv._algorithms.legs import channels
 from jconv._algorithms.winograd.tiles import Tile, count_products, tile
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem
 
+MIN_FILTER_BYTES_TO_JOIN = 1 << 19  # bytes of a filter's matrix that do not stay in cache
+MIN_POINTS_BYTES_TO_JOIN = 3 << 23  # bytes of a batch's points that do not stay in cache
+MAX_HELD_BYTES = cost.CONSTANTS.kept_bytes - (3 << 20)  # bytes whose pages are surely kept
+MAX_PRODUCTS = 100  # matrix products of a tile; the sums of slices for each of them compile slowly
+LARGER_TILE_MARGIN = 1.15  # factor; tiles of 4 outputs take twice as long to compile as tiles of 2
+
 
 def tiles_of(axes: Sequence[Axis], m: int) -> list[Tile]:
+    """The tile of each axis, of m outputs for each residue."""
     return [tile(axis.k, m, axis.s, axis.b, -axis.p0 % axis.b) for axis in axes]
 
 
-def geometry(axes: Sequence[Axis], tiles: Sequence[Tile]):
-    """For each axis: tiles, low padding of x and its rows."""
+def geometry(axes: Sequence[Axis], tiles: Sequence[Tile]) -> tuple[list[int], list[int], list[int]]:
+    """For each axis: the number of tiles, the low padding of x, and the rows of the padded x."""
     counts = [-(-axis.o // t.outputs) for axis, t in zip(axes, tiles, strict=True)]
-    # With input dilation b tiles are laid from where b*i = o - p0 has a solution.
+    # With input dilation b, tiles begin where b*i = o - p0 has a solution.
     lows = [-(-axis.p0 // axis.b) for axis in axes]
     rows = [(count - 1) * t.step + t.rows for count, t in zip(counts, tiles, strict=True)]
     return counts, lows, rows
 
 
-LARGE = 1 << 19  # bytes of a filter's matrix that are not in cache for long
-SPREAD = 3 << 23  # bytes of all points of a batch that are not either
-MOST = cost.CONSTANTS.kept_bytes - (
-    3 << 20
-)  # bytes of temporaries that are surely not fresh on every call
+def joined(problem: Problem, m: int) -> bool:
+    """Whether a line's products are computed together with its transforms.
 
-
-def together(problem: Problem, m: int) -> bool:
-    """Whether a line's products are made where its operands are."""
-    if problem.rank == 1 or 4 * problem.c * problem.f >= LARGE:
+    Apart, the products of several lines can run side by side. Large operands are better used
+    while they are in cache.
+    """
+    if problem.rank == 1 or 4 * problem.c * problem.f >= MIN_FILTER_BYTES_TO_JOIN:
         return problem.rank > 1
-    if problem.leg == "filter_grad" or any(axis.s > 1 for axis in window_axes(problem)):
-        return False  # no gain was seen there
-    return problem.n * _points(problem, m) > SPREAD
+    if problem.leg == "filter_grad" or any(axis.s > 1 for axis in problem.window_axes):
+        return False  # no gain was measured there
+    return problem.n * _points_bytes(problem, m) > MIN_POINTS_BYTES_TO_JOIN
 
 
 @dataclasses.dataclass(frozen=True)
 class Extent:
-    """Of one image: its tiles, a tile's lines and products, and elements of all lines."""
+    """The sizes of one image: tiles, lines and products of a tile, elements of all lines."""
 
     tiles: int
     lines: int
@@ -60,7 +68,7 @@ class Extent:
 
 
 @functools.lru_cache(maxsize=1024)
-def extent_of(axes: tuple[Axis, ...], m: int) -> Extent:
+def _extent(axes: tuple[Axis, ...], m: int) -> Extent:
     tiles = tiles_of(axes, m)
     counts, _, rows = geometry(axes, tiles)
     made = [count * t.outputs for count, t in zip(counts, tiles, strict=True)]
@@ -74,75 +82,71 @@ def extent_of(axes: tuple[Axis, ...], m: int) -> Extent:
     )
 
 
-def _held(problem: Problem, m: int, images: int, lines_of_points: int) -> int:
+def _held_bytes(problem: Problem, m: int, images: int, lines_of_points: int) -> int:
     """Bytes of temporaries: every line of the operands, and the points of some lines."""
-    axes = window_axes(problem)
-    extent = extent_of(axes, m)
+    axes = problem.window_axes
+    extent = _extent(axes, m)
     inner, columns = channels(problem)
     of_x, of_y = extent.lines_of_x * inner, extent.lines_of_y * columns
     points = lines_of_points * extent.products_of_line
     if problem.leg == "filter_grad":
         lines = of_x + of_y
         filters = points + extent.lines * axes[-1].k
-    else:  # lines of the result take the place of those of x, but for the one that is made
+    else:  # a line of the result takes the place of one of x, once it is finished
         lines = max(of_x, of_y) + of_y // extent.lines
         filters = points
     lines += points * extent.tiles * (inner + columns)
     return 4 * (images * lines + filters * inner * columns)
 
 
-def _points(problem: Problem, m: int) -> int:
+def _points_bytes(problem: Problem, m: int) -> int:
     """Bytes of all points of an image."""
-    extent = extent_of(window_axes(problem), m)
+    extent = _extent(problem.window_axes, m)
     return 4 * extent.tiles * extent.products * (problem.c + problem.f)
 
 
 def images(problem: Problem, m: int) -> int:
-    points = _points(problem, m)
-    if together(problem, m):
-        points //= extent_of(window_axes(problem), m).lines
-    if problem.leg == "filter_grad":  # a sum of products needs their operands once more
-        return chunk(problem.n, points, TEMPORARIES)
-    lines = _held(problem, m, 1, 1) - _held(problem, m, 0, 1)
-    return chunk(problem.n, max(lines, points), MOST)
-
-
-MOST_PRODUCTS = 100  # matrix products of a tile: each takes its sums of slices to compile
+    """Images to a chunk of the batch."""
+    points = _points_bytes(problem, m)
+    if joined(problem, m):
+        points //= _extent(problem.window_axes, m).lines
+    if problem.leg == "filter_grad":  # its product reads both operands once more
+        return chunk(problem.n, points)
+    lines = _held_bytes(problem, m, 1, 1) - _held_bytes(problem, m, 0, 1)
+    return chunk(problem.n, max(lines, points), MAX_HELD_BYTES)
 
 
 def tile_sizes(problem: Problem) -> list[int]:
     """Outputs that a tile may have on each axis."""
-    axes = window_axes(problem)
-    strided = any(axis.s * axis.b > 1 for axis in axes)  # four take longer there than two
-    return [m for m in (2, 4)[: 2 - strided] if _products(axes, m) <= MOST_PRODUCTS]
+    axes = problem.window_axes
+    strided = any(axis.s * axis.b > 1 for axis in axes)  # tiles of four are slower there
+    return [m for m in (2, 4)[: 2 - strided] if _count_products(axes, m) <= MAX_PRODUCTS]
 
 
-def _products(axes: Sequence[Axis], m: int) -> int:
+def _count_products(axes: Sequence[Axis], m: int) -> int:
     """Products of a tile on all axes, counted without making the tile."""
     return math.prod(count_products(axis.k, m, axis.s, axis.b) for axis in axes)
-
-
-# Tiles of four outputs take twice as long to compile, so they should be ahead by more than what
-# predictions are off by; in filter backprops they gain more than predicted.
-LARGER = 1.15
 
 
 @functools.lru_cache(maxsize=1024)
 def best(problem: Problem) -> tuple[float, int]:
     """The predicted seconds of the best tile size, and that size."""
     costs = {m: seconds(problem, m) for m in tile_sizes(problem)}
-    margin = 1.0 if problem.leg == "filter_grad" else LARGER
+    # Tiles of four outputs gain more than predicted in filter backprops, and need no margin there.
+    margin = 1.0 if problem.leg == "filter_grad" else LARGER_TILE_MARGIN
     m = min(costs, key=lambda m: costs[m] * (margin if m > 2 else 1.0))
     return costs[m], m
 
 
 def choose_outputs(problem: Problem) -> int:
+    """The outputs of a tile on each axis."""
     return best(problem)[1]
 
 
 def seconds(problem: Problem, m: int) -> float:
-    axes = window_axes(problem)
-    tiles, extent = tiles_of(axes, m), extent_of(axes, m)
+    """Predicted seconds with tiles of m outputs."""
+    axes = problem.window_axes
+    tiles, extent = tiles_of(axes, m), _extent(axes, m)
     inner, columns = channels(problem)
     count, points = extent.tiles * problem.n, extent.products
     calls = -(-problem.n // images(problem, m))
@@ -158,13 +162,13 @@ def seconds(problem: Problem, m: int) -> float:
     else:
         products = cost.batch_dot(problem, points, count / calls, inner, columns)
     lines, line = extent.lines, extent.products_of_line
-    total += cost.fresh_pages(_held(problem, m, images(problem, m), 1))
+    total += cost.fresh_pages(_held_bytes(problem, m, images(problem, m), 1))
     compiled = 1.5 * (lines + line)
     return total + calls * products + cost.kernels(compiled, calls * lines)
 
 
 def _terms(tiles: Sequence[Tile], slot: str, sizes: Sequence[int]) -> int:
-    """Terms of a tile's transform, axis after axis: those after the first act on its points."""
+    """Terms of a tile's transform, one axis after another: each works on the points before it."""
     return sum(
         math.prod(t.products for t in tiles[:at]) * t.terms[slot] * math.prod(sizes[at + 1 :])
         for at, t in enumerate(tiles)
@@ -173,9 +177,15 @@ def _terms(tiles: Sequence[Tile], slot: str, sizes: Sequence[int]) -> int:
 
 def workspace(problem: Problem, platform: str) -> int:
     m = choose_outputs(problem)
-    lines = 1 if together(problem, m) else extent_of(window_axes(problem), m).lines
-    size = images(problem, m)
-    held = _held(problem, m, size, lines)
+    extent, size = _extent(problem.window_axes, m), images(problem, m)
+    lines = 1 if joined(problem, m) else extent.lines
+    if problem.leg == "filter_grad":
+        lines = min(lines, 2)  # each is multiplied and brought back before the next but one
+    held = _held_bytes(problem, m, size, lines)
+    inner, columns = channels(problem)
+    if problem.leg != "filter_grad" and columns == problem.rank == 1:
+        # XLA makes a sum of a product by one column, and another copy of its operand.
+        held += 4 * size * lines * extent.products_of_line * extent.tiles * inner
     if problem.leg != "filter_grad":
-        held += waiting_chunks(problem.n, size, 4 * math.prod(problem.out_shape))
+        held += unjoined_bytes(problem.n, size, 4 * math.prod(problem.out_shape))
     return cost.widened(problem) + held

@@ -1,14 +1,4 @@
-"""Tiles: one axis of a convolution cut into equal pieces, each computed with few products.
-
-On a tile of one axis the trilinear form is a small tensor, T[i, k, o] = 1 where the index
-equation holds. Written as a sum of n products of linear forms (Toom and Cook; Winograd)::
-
-    T[i, k, o] = sum over p of  X[p, i] * W[p, k] * Y[p, o]
-
-it takes n multiplications of transformed operands in place of o*k. Whichever slot is the
-output, the other two are transformed, multiplied point by point, and brought back by the
-transpose of the third factor: one decomposition serves every leg.
-"""
+"""Tiles: one axis of a convolution cut into equal pieces, each computed with few products."""
 
 from __future__ import annotations
 
@@ -16,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 
-from jconv._algorithms.winograd.points import MOST_POINTS, Matrix, products_of_piece, toom_cook
+from jconv._algorithms.winograd.points import MAX_POINTS, Matrix, count_factors, factors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +14,7 @@ class Tile:
     """A decomposition of one axis; each factor has a row for every product.
 
     Attributes:
-        x, w, y: the factors X, W and Y.
+        x, w, y: the factors X, W and Y (see `points`).
         step: rows of x from one tile to the next.
     """
 
@@ -74,7 +64,7 @@ def tile(k: int, m: int, s: int = 1, b: int = 1, start: int = 0) -> Tile:
         size = _piece(len(taps), m)
         for at in range(0, len(taps), size):
             piece = taps[at : at + size]
-            x, w, y = toom_cook(len(piece), m)
+            x, w, y = factors(len(piece), m)
             read = [first + s * (at + row) for row in range(len(piece) + m - 1)]
             blocks.append(
                 (_spread(x, read, rows), _spread(w, piece, k), _spread(y, outputs, b * m))
@@ -93,7 +83,7 @@ def count_products(k: int, m: int, s: int = 1, b: int = 1) -> int:
 def _products_of_run(taps: int, m: int) -> int:
     size = _piece(taps, m)
     whole, rest = divmod(taps, size)
-    return whole * products_of_piece(size, m) + (products_of_piece(rest, m) if rest else 0)
+    return whole * count_factors(size, m) + (count_factors(rest, m) if rest else 0)
 
 
 def _piece(taps: int, m: int) -> int:
@@ -101,13 +91,13 @@ def _piece(taps: int, m: int) -> int:
 
     A long run is cut so that no piece needs more interpolation points than are accurate.
     """
-    longest = max(MOST_POINTS + 1 - m, 1)
+    longest = max(MAX_POINTS + 1 - m, 1)
     pieces = max(-(-taps // longest), 1)
     return max(-(-taps // pieces), 1)
 
 
-def _spread(matrix: Matrix, columns, width: int) -> Matrix:
-    """The columns of a factor put where its indices lie in the tile."""
+def _spread(matrix: Matrix, columns: Sequence[int], width: int) -> Matrix:
+    """The columns of a factor, each moved to its index in the tile, among columns of zeros."""
     spread = []
     for row in matrix:
         wide = [0.0] * width

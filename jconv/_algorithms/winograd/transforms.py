@@ -1,8 +1,9 @@
-"""Winograd's transforms, in two ways.
+"""Winograd's transforms: as sums of slices, or as a product with a matrix.
 
-Tiles of an operand overlap: their points are sums of slices, all points of a line one array.
-What is stacked already, a filter by taps or products by points, is multiplied by the tile's
-factor: a matrix product takes XLA nothing to compile, where sums took most of its time.
+The tiles of an operand overlap, so their points are sums of slices, and all points of a line are
+one array. A filter has a dimension of taps, and products have one of points: these dimensions
+are multiplied by the tile's factor, since a matrix product takes XLA little time to compile, where
+sums took most of the time.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ Arrays = list[jax.Array]
 
 
 class Sums:
-    """Sums of arrays of one shape, each coefficient spread out once for all of them."""
+    """Sums of arrays of one shape; each coefficient is broadcast once for all sums."""
 
     def __init__(self, like: jax.Array):
         self.spread = functools.cache(lambda c: lax.full_like(like, c))
 
     def __call__(self, rows: Sequence[jax.Array], coefficients: Sequence[float]) -> jax.Array:
-        """The sum of the rows with a coefficient other than 0: there is one."""
+        """The sum of the rows times their coefficients, of which at least one is not 0."""
         total: Any = None
         for negative, at in sorted((c < 0, at) for at, c in enumerate(coefficients) if c != 0):
             size = abs(coefficients[at])
@@ -45,9 +46,9 @@ class Sums:
 def transform(arrays: Arrays, matrix: Matrix) -> Arrays:
     """A combination of the arrays for each row of the matrix.
 
-    The points p and -p differ in the sign of every other coefficient. Their rows share two
-    halves of a sum, and their columns a sum and a difference, which is half as much to compile:
-    whatever reads them fuses them in.
+    The points p and -p differ in the sign of every second coefficient. Their rows share the two
+    halves of a sum, and their columns a sum and a difference, which halves what XLA compiles: it
+    fuses these into every kernel that reads them.
     """
     columns, combine = list(zip(*matrix, strict=True)), Sums(arrays[0])
     for i, j in _opposite(columns):
@@ -64,7 +65,7 @@ def transform(arrays: Arrays, matrix: Matrix) -> Arrays:
 
 
 def _opposite(vectors: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """Pairs of vectors that are equal here and opposite there, apart from zeros."""
+    """Pairs of vectors whose entries are all equal or opposite, and some of each but 0."""
     free, pairs = list(range(len(vectors))), []
     for i, j in itertools.combinations(free, 2):
         if i in free and j in free and all(map(any, _halves(vectors[i], vectors[j]) or [[0]])):
@@ -74,7 +75,7 @@ def _opposite(vectors: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
 
 
 def _halves(a: Sequence[float], b: Sequence[float]) -> list[tuple[float, ...]]:
-    """The entries of `a` that `b` has too, and those that it has opposite; none if some differ."""
+    """The entries of `a` equal to those of `b`, and those opposite; [] if any is neither."""
     if any(abs(p) != abs(q) for p, q in zip(a, b, strict=True)):
         return []
     signs = (1, -1)
@@ -110,11 +111,11 @@ def transform_line(x: jax.Array, matrix: Matrix, step: int, count: int) -> jax.A
 def transform_back(
     lines: Arrays, matrices: Sequence[Matrix], shape: Sequence[int], kept: Sequence[int]
 ) -> jax.Array:
-    """Points of some axes, a line for each, to what their matrices make of them.
+    """The lines, one for each point of the leading axes, combined into the result.
 
-    Lines have the dimensions `kept` of the result, in order; the others are made, one for each
-    axis. One loop for all of it writes the result where it is to lie: made one by one and joined,
-    the outputs of a tile took a fifth of a convolution's time.
+    A line has the dimensions `kept` of the result, in order. Each matrix makes one of the others.
+    One loop writes the whole result in place: computed one by one and joined, the outputs of a
+    tile took a fifth of a convolution's time.
     """
     made = [dim for dim in range(len(shape)) if dim not in kept]
     total: Any = None
@@ -127,7 +128,7 @@ def transform_back(
 
 
 def of_all(matrices: Sequence[Any]) -> np.ndarray:
-    """Factors of several axes as one of them all, the last axis fastest."""
+    """The Kronecker product of the axes' factors: one factor for all, the last axis fastest."""
     return functools.reduce(np.kron, [np.asarray(m, np.float32) for m in matrices])
 
 
