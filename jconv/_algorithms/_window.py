@@ -8,6 +8,7 @@ a scalar loop nest inside scan and while.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -74,9 +75,7 @@ def _static(
     shift = [trap and axis.b > 1 for trap, axis in zip(traps, axes, strict=True)]
     if all(shift):  # nothing is left to swap
         shift = [False] * len(axes)
-    dense = len(axes) in (2, 3) and all(axis.s == axis.b == 1 for axis in axes)
-    slow = UNPADDED_IS_SLOW and jnp.issubdtype(x.dtype, jnp.inexact)
-    if slow and dense and not any(map(sum, pads)) and axes[0].o >= ROWS:
+    if jnp.issubdtype(x.dtype, jnp.inexact) and adds_a_row(axes, pads):
         shift[0] = True
     pads = [
         (low + s if moved else low, high)
@@ -93,6 +92,12 @@ def _static(
         rhs_dilation=[axis.d for axis in axes],
     )
     return lax.slice(y, [0, *map(int, shift), 0], y.shape) if any(shift) else y
+
+
+def adds_a_row(axes: Sequence[Axis], pads: Sequence[tuple[int, int]]) -> bool:
+    """Whether a row is padded and an output dropped, as XLA is slow without any padding."""
+    dense = len(axes) in (2, 3) and all(axis.s == axis.b == 1 for axis in axes)
+    return UNPADDED_IS_SLOW and dense and not any(map(sum, pads)) and axes[0].o >= ROWS
 
 
 def swap_traps(axes: tuple[Axis, ...], pads: list[tuple[int, int]]) -> list[bool]:

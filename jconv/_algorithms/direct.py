@@ -18,8 +18,8 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import groups_to_vmapped, vmapped_to_groups
 from jconv._algorithms._record import Algorithm, Planner, always_local
-from jconv._algorithms._window import window_sum
-from jconv._core.geometry import Axis, Size, product
+from jconv._algorithms._window import adds_a_row, window_sum
+from jconv._core.geometry import Axis, Size, product, same
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, compute_dtype, itemsize
 from jconv._core.xla_cpu import kept_apart
 
@@ -151,10 +151,16 @@ def _workspace(problem: Problem, platform: str) -> Size:
     names = [problem.dtype(slot) for slot in OPERANDS[problem.leg]]
     wide = compute_dtype(*names, problem.out_dtype)
     rearranged = {"conv": "", "input_grad": "w", "filter_grad": "xy"}[problem.leg]
+    if rearranged == "xy" and same(problem.n, 1):
+        rearranged = "" if same(problem.c, 1) else "x"  # in which order one image lies already
     total: Size = 0
     for slot in OPERANDS[problem.leg]:
         if platform == "cpu" and (problem.dtype(slot) != wide or slot in rearranged):
             total += product(problem.shape(slot)) * itemsize(wide)
+    if problem.static and platform == "cpu" and "float" in wide:
+        axes = problem.window_axes  # of the convolution itself
+        if problem.leg != "filter_grad" and adds_a_row(axes, [axis.pads for axis in axes]):
+            total += product(problem.out_shape) * itemsize(wide)
     if wide != problem.out_dtype or problem.leg == "filter_grad":
         total += product(problem.out_shape) * itemsize(wide)
     return total

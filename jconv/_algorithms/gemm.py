@@ -194,6 +194,12 @@ def cost(problem: Problem, planner: Planner) -> float:
 def workspace(problem: Problem, platform: str) -> int:
     size = images(problem)
     held = size * _laid_out(problem) * itemsize(problem.wide_dtype)
+    if problem.leg == "input_grad" and all(axis.k == axis.s == 1 for axis in problem.axes):
+        held = 0  # the products are the result
+    if size < problem.n:  # what a chunk reads is cut out for it
+        read = {"conv": "x", "input_grad": "y", "filter_grad": "xy"}[problem.leg]
+        elements = sum(math.prod(problem.shape(slot)) for slot in ("x", "y") if slot in read)
+        held += size * elements // problem.n * itemsize(problem.wide_dtype)
     if problem.leg != "filter_grad":  # whose chunks are added up
         result = product(problem.out_shape) * itemsize(problem.wide_dtype)
         held += waiting_chunks(problem.n, size, result)

@@ -9,6 +9,7 @@ definition's own products are wanted, a block is a single group.
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -104,8 +105,11 @@ def cost(problem: Problem, planner: Planner) -> float:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
+    """Copies of everything, rearranged; the planner adds what a block takes."""
+    count = blocks_of(problem)
+    merged = math.prod(problem.shape("w")) * (problem.groups // count)
+    apart = int(_cost.operands(problem)) if count > 1 else 0
+    return _cost.widened(problem) + (apart + merged) * itemsize(problem.wide_dtype)
 
 
 GROUPED = Algorithm(

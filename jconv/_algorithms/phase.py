@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, in_chunks, interleave, part_of, widen
+from jconv._algorithms._arrange import chunk, in_chunks, interleave, part_of, waiting_chunks, widen
 from jconv._algorithms._record import Algorithm, Planner, always_local, static
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
@@ -130,8 +130,11 @@ def different_parts(problem: Problem) -> Iterator[tuple[int, Problem]]:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
+    """A chunk's phases, apart and interleaved; the planner adds what a part takes."""
+    size, out = images(problem), math.prod(problem.out_shape)
+    held = 2 * size * out // problem.n + math.prod(problem.shape("w"))
+    wide = itemsize(problem.wide_dtype)
+    return _cost.widened(problem) + held * wide + waiting_chunks(problem.n, size, out * wide)
 
 
 PHASE = Algorithm(

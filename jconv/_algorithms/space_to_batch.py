@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jconv._algorithms import _cost
-from jconv._algorithms._arrange import chunk, in_chunks, part_of, widen
+from jconv._algorithms._arrange import chunk, in_chunks, part_of, waiting_chunks, widen
 from jconv._algorithms._record import Algorithm, Planner, static
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
@@ -118,8 +118,14 @@ def _pictured(problem: Problem) -> list[Slot]:
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    """Copies of everything, rearranged; the parts' own temporaries are limited as they run."""
-    return _cost.widened(problem) + int(_cost.operands(problem)) * itemsize(problem.wide_dtype)
+    """A chunk's pictures; the planner adds what their convolution takes."""
+    size, part = images(problem), dense(problem)
+    held = sum(math.prod(part.shape(slot)) for slot in _pictured(problem)) * size // problem.n
+    wide = itemsize(problem.wide_dtype)
+    if problem.leg != "filter_grad":
+        out = math.prod(problem.out_shape) * wide
+        return _cost.widened(problem) + held * wide + waiting_chunks(problem.n, size, out)
+    return _cost.widened(problem) + held * wide
 
 
 def local(problem: Problem) -> str | None:

@@ -376,9 +376,13 @@ def cost(problem: Problem, planner: Planner) -> float:
 def workspace(problem: Problem, platform: str) -> int:
     """The padded operand; or one repeated for a multiplier, and what a loop stores."""
     padded = problem.f * math.prod(problem.shape("x"))
+    axes = window_axes(problem)
+    read = problem.n * problem.groups * math.prod(axis.i for axis in axes) * problem.f
+    if problem.leg != "filter_grad" and not framed(axes, read * itemsize(problem.wide_dtype)):
+        padded = problem.n * problem.groups * problem.f * _padded_rows(axes)
     # XLA of jaxlib 0.11 on copies the filters of a group apart before it adds them up.
     read_in_place = problem.f == 1 or (problem.leg == "input_grad" and FEW_TASKS)
-    if problem.leg != "filter_grad" and read_in_place and few(window_axes(problem)):
+    if problem.leg != "filter_grad" and read_in_place and few(axes):
         padded = 0
     if problem.leg == "filter_grad":
         repeated = _as_groups(problem) and problem.f > 1
@@ -386,6 +390,17 @@ def workspace(problem: Problem, platform: str) -> int:
         parts = -(-problem.n // images(problem)) * -(-problem.axes[0].o // (rows - 1))
         padded = repeated * padded + rows * _stored(problem) + parts * math.prod(problem.out_shape)
     return _cost.widened(problem) + padded * itemsize(problem.wide_dtype)
+
+
+def _padded_rows(axes: Axes) -> int:
+    """Places of the padded operand's copy; 0 where the operand is read as it is."""
+    sizes = []
+    for axis in axes:
+        rows = _shifts(axis)
+        low = max(0, -min(rows, default=0))
+        last = max(rows, default=0) + axis.s * (-(-axis.o // axis.b) - 1)
+        sizes.append(low + last + 1)
+    return 0 if sizes == [axis.i for axis in axes] else math.prod(sizes)
 
 
 TAPS = Algorithm(

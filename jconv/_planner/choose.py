@@ -11,8 +11,10 @@ from jax import lax
 
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm, _cost
 from jconv._algorithms._arrange import groups_to_vmapped, one_by_one, vmapped_to_groups
+from jconv._core.geometry import Size
 from jconv._core.problem import ONE_WINDOW, Problem
 from jconv._planner.compile_time import LIMIT, compile_seconds
+from jconv._planner.workspace import workspace
 
 AHEAD = 5e-5  # seconds by which the others must beat direct: small problems are hardly predicted
 UNMEASURED = "was not measured on this platform: jconv.autotune measures it"
@@ -166,10 +168,15 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
         return f"its error is up to {algorithm.error:g} times direct's"
     if problem.workspace is None:
         return None
-    needed = algorithm.workspace(problem, platform)
+    needed = needs(algorithm, problem, platform)
     if needed > problem.workspace:
         return f"needs {needed} bytes of workspace, over the limit of {problem.workspace}"
     return None
+
+
+def needs(algorithm: Algorithm, problem: Problem, platform: str) -> Size:
+    """Bytes of temporaries, those of parts that an algorithm hands back among them."""
+    return workspace(algorithm, problem, platform, lambda part: choose(part, platform).algorithm)
 
 
 def _measured(problem: Problem, platform: str, allowed: Container[str]) -> dict[str, float]:

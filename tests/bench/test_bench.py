@@ -232,6 +232,7 @@ def test_jconv_bench_for_a_program(capsys):
     assert all(entry["median_ms"] > 0 for entry in found["models"])
     of_jax = [entry for entry in found["models"] if "torch" not in entry["contestant"]]
     assert all(e["compile_s"] > 0 and e["temporary_bytes"] > 0 for e in of_jax)
+    assert all(e["second_start_s"] > 0 for e in of_jax)
 
 
 @pytest.mark.parametrize(
