@@ -324,9 +324,15 @@ def _terms(tiles: Sequence[Tile], slot: str, sizes: Sequence[int]) -> int:
 
 def workspace(problem: Problem, platform: str) -> int:
     m = choose_outputs(problem)
-    lines = 1 if together(problem, m) else _extent(window_axes(problem), m).lines
-    size = _chunk(problem, m)
+    extent, size = _extent(window_axes(problem), m), _chunk(problem, m)
+    lines = 1 if together(problem, m) else extent.lines
+    if problem.leg == "filter_grad":
+        lines = min(lines, 2)  # each is multiplied and brought back before the next but one
     held = _held(problem, m, size, lines)
+    inner, columns = channels(problem)
+    if problem.leg != "filter_grad" and columns == problem.rank == 1:
+        # XLA makes a sum of a product by one column, and another copy of its operand.
+        held += 4 * size * lines * extent.products_of_line * extent.tiles * inner
     if problem.leg != "filter_grad":
         held += waiting_chunks(problem.n, size, 4 * math.prod(problem.out_shape))
     return _cost.widened(problem) + held

@@ -82,7 +82,7 @@ def work(name: str, problem: Problem, chosen: Chosen) -> Work:
     """What one algorithm of a leg leaves to the compiler; nothing is known of symbolic sizes."""
     if not problem.static or problem.empty or problem.vmapped:
         return Work()
-    return WORK[name](problem, chosen)
+    return WORK.get(name, _few_kernels)(problem, chosen)
 
 
 def _direct(problem: Problem, chosen: Chosen) -> Work:
@@ -136,7 +136,8 @@ def _space_to_batch(problem: Problem, chosen: Chosen) -> Work:
     return (Work(kernels=5) + _part(space_to_batch.dense(problem), chosen)).again(chunks - 1)
 
 
-def _wide(problem: Problem, chosen: Chosen) -> Work:
+def _few_kernels(problem: Problem, chosen: Chosen) -> Work:
+    """One that is a handful of kernels, or not told apart yet."""
     return Work(kernels=6)
 
 
@@ -145,10 +146,6 @@ def _winograd(problem: Problem, chosen: Chosen) -> Work:
     lines = math.prod(tile.products for tile in lead)
     operands = 2 if problem.leg == "filter_grad" else 1
     return Work(kernels=1.5 * operands * (lines + last.products) + 4, calls=lines)
-
-
-def _fft(problem: Problem, chosen: Chosen) -> Work:
-    return Work(kernels=10)
 
 
 def _part(problem: Problem, chosen: Chosen) -> Work:
@@ -162,7 +159,7 @@ WORK: dict[str, Callable[[Problem, Chosen], Work]] = {
     "grouped": _grouped,
     "phase": _phase,
     "space_to_batch": _space_to_batch,
-    "wide": _wide,
+    "wide": _few_kernels,
     "winograd": _winograd,
-    "fft": _fft,
+    "fft": lambda problem, chosen: Work(kernels=10),
 }
