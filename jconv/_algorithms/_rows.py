@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -55,6 +56,30 @@ def lies_inside(axis: Axis) -> np.ndarray:
     """Whether output o finds tap k inside of x."""
     at = axis.s * np.arange(axis.o)[:, None] + axis.d * np.arange(axis.k) - axis.p0
     return (at >= 0) & (at < axis.i)
+
+
+def shifts_of(axis: Axis) -> dict[int, dict[int, int]]:
+    """For each row r that any residue reads at u = 0, the tap that each of these meets there.
+
+    b*i = s*(b*u + c) + d*k - p0, so i = s*u + (s*c + d*k - p0)/b where that is whole.
+    """
+    shifts: dict[int, dict[int, int]] = {}
+    for k, c in itertools.product(range(axis.k), range(axis.b)):
+        row = axis.s * c + axis.d * k - axis.p0
+        if row % axis.b == 0:
+            shifts.setdefault(row // axis.b, {})[c] = k
+    return shifts
+
+
+def padded_rows(axes: Sequence[Axis]) -> int:
+    """Places of the padded operand's copy; 0 where the operand is read as it is."""
+    sizes = []
+    for axis in axes:
+        rows = shifts_of(axis)
+        low = max(0, -min(rows, default=0))
+        last = max(rows, default=0) + axis.s * (-(-axis.o // axis.b) - 1)
+        sizes.append(low + last + 1)
+    return 0 if sizes == [axis.i for axis in axes] else math.prod(sizes)
 
 
 MOST_PLACES = 1 << 25  # bytes of an axis' mask (o, k): it is a constant of the program

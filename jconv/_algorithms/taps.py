@@ -21,7 +21,16 @@ from jax import lax
 from jconv._algorithms import _cost
 from jconv._algorithms._arrange import rows_read, spans, widen, window_axes
 from jconv._algorithms._record import Algorithm, Planner, always_local, static
-from jconv._algorithms._rows import TERMS, around, lies_inside, only, tap_of, too_many_places
+from jconv._algorithms._rows import (
+    TERMS,
+    around,
+    lies_inside,
+    only,
+    padded_rows,
+    shifts_of,
+    tap_of,
+    too_many_places,
+)
 from jconv._algorithms._window import resize
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
@@ -135,7 +144,7 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
     residue c read the rows i = s*u + r, one tap each. Every r that any residue has is a term for
     all of them, of zeros where it has no tap: results need not be interleaved.
     """
-    shifts = [_shifts(axis) for axis in axes]
+    shifts = [shifts_of(axis) for axis in axes]
     counts = [-(-axis.o // axis.b) for axis in axes]
     lows = [0] * len(axes)
     copied = not few(axes)
@@ -185,24 +194,11 @@ def terms_of(axes: Axes) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def _terms(axis: Axis) -> int:
-    """As many as `_shifts` has rows: without input dilation one for each tap."""
+    """As many as `shifts_of` has rows: without input dilation one for each tap."""
     if axis.b == 1:
         return axis.k
-    places = axis.k * axis.b  # in which `_shifts` looks
-    return len(_shifts(axis)) if places <= MOST_TERMS // 4 else MOST_TERMS * places
-
-
-def _shifts(axis: Axis) -> dict[int, dict[int, int]]:
-    """For each row r that any residue reads at u = 0, the tap that each of these meets there.
-
-    b*i = s*(b*u + c) + d*k - p0, so i = s*u + (s*c + d*k - p0)/b where that is whole.
-    """
-    shifts: dict[int, dict[int, int]] = {}
-    for k, c in itertools.product(range(axis.k), range(axis.b)):
-        row = axis.s * c + axis.d * k - axis.p0
-        if row % axis.b == 0:
-            shifts.setdefault(row // axis.b, {})[c] = k
-    return shifts
+    places = axis.k * axis.b  # in which `shifts_of` looks
+    return len(shifts_of(axis)) if places <= MOST_TERMS // 4 else MOST_TERMS * places
 
 
 def _taps_of(w: jax.Array, dim: int, axis: Axis, shifts: dict[int, dict[int, int]]) -> jax.Array:
@@ -379,7 +375,7 @@ def workspace(problem: Problem, platform: str) -> int:
     axes = window_axes(problem)
     read = problem.n * problem.groups * math.prod(axis.i for axis in axes) * problem.f
     if problem.leg != "filter_grad" and not framed(axes, read * itemsize(problem.wide_dtype)):
-        padded = problem.n * problem.groups * problem.f * _padded_rows(axes)
+        padded = problem.n * problem.groups * problem.f * padded_rows(axes)
     # XLA of jaxlib 0.11 on copies the filters of a group apart before it adds them up.
     read_in_place = problem.f == 1 or (problem.leg == "input_grad" and FEW_TASKS)
     if problem.leg != "filter_grad" and read_in_place and few(axes):
@@ -390,17 +386,6 @@ def workspace(problem: Problem, platform: str) -> int:
         parts = -(-problem.n // images(problem)) * -(-problem.axes[0].o // (rows - 1))
         padded = repeated * padded + rows * _stored(problem) + parts * math.prod(problem.out_shape)
     return _cost.widened(problem) + padded * itemsize(problem.wide_dtype)
-
-
-def _padded_rows(axes: Axes) -> int:
-    """Places of the padded operand's copy; 0 where the operand is read as it is."""
-    sizes = []
-    for axis in axes:
-        rows = _shifts(axis)
-        low = max(0, -min(rows, default=0))
-        last = max(rows, default=0) + axis.s * (-(-axis.o // axis.b) - 1)
-        sizes.append(low + last + 1)
-    return 0 if sizes == [axis.i for axis in axes] else math.prod(sizes)
 
 
 TAPS = Algorithm(
