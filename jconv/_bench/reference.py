@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -43,7 +44,7 @@ MANY_TAPS = 900  # from which on a product for each of them would take minutes
 def _suits_spectra(row: Row) -> bool:
     """Whether a row has many taps, at stride 1, and groups of one channel."""
     alone = row.w[-2] == 1 and row.w[-1] == row.groups and not row.transposed
-    return alone and row.stride == row.dilation == 1 and np.prod(row.w[:-2]) >= MANY_TAPS
+    return alone and row.stride == row.dilation == 1 and math.prod(row.w[:-2]) >= MANY_TAPS
 
 
 def _by_spectra(row: Row, x: np.ndarray, w: np.ndarray, g: np.ndarray) -> dict[str, np.ndarray]:
