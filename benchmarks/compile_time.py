@@ -128,7 +128,7 @@ def fit(path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="What single legs take to compile.")
     parser.add_argument("--legs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--every", action="store_true", help="every algorithm of each leg")

@@ -13,6 +13,7 @@ import jax
 import jconv
 from jconv._cli.printing import bold_headers, print_json
 from jconv._cli.reading import add_command
+from jconv._core.jax_cache import cache_folder, programs_kept
 from jconv._core.problem import LEGS
 from jconv._demo.network import IMAGE, LAYERS
 from jconv._demo.picture import draw
@@ -42,6 +43,11 @@ def add_demo(commands: Any, name: str) -> None:
         metavar="FILE",
         help="the picture, .png or .svg (jconv_demo.png)",
     )
+    command.add_argument(
+        "--no-cache",
+        action="store_true",
+        help=f"keep no compiled programs for the next start (in {cache_folder()})",
+    )
 
 
 def _run_demo(options: argparse.Namespace) -> int:
@@ -54,7 +60,8 @@ def _run_demo(options: argparse.Namespace) -> int:
     if not options.json:
         print(f"jconv {jconv.__version__}, jax {jax.__version__} on {jax.default_backend()}\n")
         print(bold_headers("\n".join([str(chain), "", *_algorithms(chain)])), flush=True)
-    found = run(options.steps, options.rounds)
+    with programs_kept(None if options.no_cache else cache_folder()):
+        found = run(options.steps, options.rounds)
     draw(found, options.output)
     if options.json:
         print_json(_record(found, chain, options.output))

@@ -12,7 +12,7 @@ from jconv._core import jax_hooks
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import Size, product
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, itemsize
-from jconv._planner.choose import at_once, choose
+from jconv._planner.choose import at_once, choose, needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +102,7 @@ def plan_leg(problem: Problem, platform: str) -> Leg:
 
 def _workspace(algorithm: Algorithm, problem: Problem, platform: str) -> Size:
     one = at_once(problem, platform)
-    held = algorithm.workspace(one, platform)
+    held = needs(algorithm, one, platform)
     if one.n is problem.n or problem.vmapped:
         return held
     return held + product(problem.out_shape) * itemsize(problem.wide_dtype)  # examples, to join

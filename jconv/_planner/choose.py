@@ -13,12 +13,15 @@ from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._algorithms.batches import one_by_one
 from jconv._algorithms.cost import moved, operands
 from jconv._algorithms.legs import groups_to_vmapped, vmapped_to_groups
+from jconv._core.geometry import Size
 from jconv._core.problem import ONE_WINDOW, Problem
 from jconv._planner.compile_time import LIMIT, compile_seconds
+from jconv._planner.workspace import workspace
 
 AHEAD = 5e-5  # seconds; a prediction must beat direct by this, as small ones are inaccurate
 UNMEASURED = "was not measured on this platform: jconv.autotune measures it"
 ABOUT_AS_FAST = 1.25  # factor on the least predicted cost; predictions are no more certain
+WORTH_COMPILING = 2.0  # factor in time per run for which compiling may take longer than LIMIT
 LARGEST_ERROR = 8.0  # factor on direct's root-mean-square error that "auto" accepts
 
 
@@ -64,14 +67,15 @@ def _choose(problem: Problem, platform: str) -> Choice:
         if runs is not None:
             compared = {name: runs * each + compiling(name) for name, each in compared.items()}
         chosen = min(compared, key=compared.__getitem__)
-        while runs is None and not measured and _too_dear(chosen, compiling, platform):
-            rejected[chosen] = f"predicted to take {compiling(chosen):.2g} s to compile"
-            del compared[chosen], costs[chosen]
+        if runs is None and platform == "cpu" and not measured:
+            for name in _slow_to_compile(compared, compiling):
+                rejected[name] = f"is predicted to take {compiling(name):.2g} s to compile"
+                del compared[name], costs[name]
             chosen = min(compared, key=compared.__getitem__)
         if problem.frugal and not measured:
             most = min(ABOUT_AS_FAST * costs[chosen], costs["direct"])
             near = [name for name, cost in costs.items() if cost <= most] or [chosen]
-            chosen = min(near, key=lambda name: BY_NAME[name].workspace(problem, platform))
+            chosen = min(near, key=lambda name: needs(BY_NAME[name], problem, platform))
     totals = costs
     if runs is not None:
         totals = {name: runs * cost + compiling(name) for name, cost in costs.items()}
@@ -94,9 +98,14 @@ def _compiling(problem: Problem, platform: str, name: str) -> float:
     return compile_seconds(name, problem, lambda part: choose(part, platform).algorithm.name)
 
 
-def _too_dear(name: str, compiling: Callable[[str], float], platform: str) -> bool:
-    """Whether an algorithm other than direct is predicted to take too long to compile."""
-    return platform == "cpu" and name != "direct" and compiling(name) > LIMIT
+def _slow_to_compile(compared: dict[str, float], compiling: Callable[[str], float]) -> list[str]:
+    """The fastest algorithms that give way to a slower one because they compile for too long."""
+    order = sorted(compared, key=compared.__getitem__)
+    for at, name in enumerate(order):
+        if name == "direct" or compiling(name) <= LIMIT:
+            near = compared[name] <= WORTH_COMPILING * compared[order[0]]
+            return order[:at] if near else []
+    return []
 
 
 def at_once(problem: Problem, platform: str) -> Problem:
@@ -174,10 +183,15 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
         return f"has an error of up to {algorithm.error:g} times direct's"
     if problem.workspace is None:
         return None
-    needed = algorithm.workspace(problem, platform)
+    needed = needs(algorithm, problem, platform)
     if needed > problem.workspace:
         return f"needs {needed} bytes of workspace, over the limit of {problem.workspace}"
     return None
+
+
+def needs(algorithm: Algorithm, problem: Problem, platform: str) -> Size:
+    """Bytes of temporaries, those of parts that an algorithm hands back among them."""
+    return workspace(algorithm, problem, platform, lambda part: choose(part, platform).algorithm)
 
 
 def _measured(problem: Problem, platform: str, allowed: Container[str]) -> dict[str, float]:

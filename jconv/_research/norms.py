@@ -17,7 +17,7 @@ from jconv._core import jax_hooks
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
 from jconv._ops.primitives import run_leg
-from jconv._planner.choose import choose
+from jconv._planner.choose import choose, needs
 from jconv._research.chunks import CHUNK_BYTES, map_chunks
 from jconv._research.gram import remainders, rows_met, squared_norms_by_gram
 
@@ -105,7 +105,7 @@ def _form(problem: Problem, examples: int, platform: str) -> Way:
     choice = choose(problem, platform)
     filters = product(problem.shape("w"))
     seconds = examples * (choice.cost + TURN + cost.moved(problem, filters))
-    needed = choice.algorithm.workspace(problem, platform)
+    needed = needs(choice.algorithm, problem, platform)
     return Way("form", seconds, needed + filters * itemsize(problem.w_dtype), 1, {})
 
 

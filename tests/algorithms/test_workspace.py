@@ -1,12 +1,15 @@
 """The stated workspace bounds the temporaries of the compiled program, and not from far above."""
 
+import math
+import random
+
 import jax
 import pytest
 
 from jconv._algorithms import BY_NAME
 from jconv._core.geometry import Axis, out_size
-from jconv._core.problem import OPERANDS, Problem
-from jconv._planner.choose import Planner
+from jconv._core.problem import LEGS, OPERANDS, Problem
+from jconv._planner.choose import Planner, needs
 
 SLACK = 2e6  # bytes
 
@@ -42,3 +45,60 @@ def test_the_stated_workspace_is_what_is_taken(name):
     stated = BY_NAME[algorithm].workspace(problem, "cpu")
     assert taken <= 1.25 * stated + SLACK
     assert stated <= 2 * taken + SLACK
+
+
+# --- shapes at random -----------------------------------------------------------------------
+
+NAMES = ("direct", "gemm", "taps", "grouped", "phase", "space_to_batch", "wide", "winograd", "fft")
+
+
+def drawn(name, seed):
+    """A leg of the sizes of networks that an algorithm supports."""
+    rng = random.Random(f"{name} {seed}")
+    while True:
+        rank = rng.choice([1, 2, 2, 2, 3])
+        size = rng.choice({1: [100, 1000, 4000], 2: [7, 14, 20, 28, 40, 56], 3: [8, 12]}[rank])
+        k, s, d = rng.choice([1, 2, 3, 3, 5, 7]), rng.choice([1, 1, 2, 3]), rng.choice([1, 1, 2])
+        groups, c, f = 1, rng.choice([1, 3, 8, 24, 64, 128]), rng.choice([8, 10, 32, 96])
+        if name in ("taps", "grouped") or rng.random() < 0.2:
+            groups = rng.choice([2, 8, 32])
+            c, f = rng.choice([(1, 1), (1, 2), (8, 8), (16, 4)])
+        pad = rng.choice([0, d * (k - 1) // 2])
+        o = out_size(size, k, 2 * pad, s=s, b=1, d=d)
+        if o < 1:
+            continue
+        axis = Axis(size, k, o, s, 1, d, pad)
+        leg, n = rng.choice(LEGS), rng.choice([1, 2, 8, 16])
+        problem = Problem(leg, (axis,) * rank, n, groups, c, f, *["float32"] * 3, policy=name)
+        largest = max(math.prod(problem.shape(slot)) for slot in ("x", "y"))
+        if problem.multiplications > 1e9 or largest > 4e6:
+            continue
+        if BY_NAME[name].supports(problem, "cpu") is None:
+            return problem
+
+
+def stated_and_taken(problem):
+    a, b = (jax.ShapeDtypeStruct(problem.shape(s), "float32") for s in OPERANDS[problem.leg])
+    run = jax.jit(lambda a, b: Planner("cpu").run(problem, a, b))
+    taken = run.lower(a, b).compile().memory_analysis().temp_size_in_bytes
+    return needs(BY_NAME[problem.policy], problem, "cpu"), taken
+
+
+def check(problem):
+    stated, taken = stated_and_taken(problem)
+    told = f"stated {stated / 1e6:.1f} MB, taken {taken / 1e6:.1f} MB: {problem}"
+    assert taken <= 1.25 * stated + SLACK, told
+    assert stated <= 2 * taken + SLACK, told
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stated_workspace_is_what_is_taken_at_random(name, seed):
+    check(drawn(name, seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5, 45))
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stated_workspace_is_what_is_taken_at_random_more_often(name, seed):
+    check(drawn(name, seed))

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import jconv
-from jconv._bench import contestant_torch, contestants, machine, models, steps
+from jconv._bench import contestant_torch, contestants, machine, models, reference, steps
 from jconv._bench.match import Timing, play
 from jconv._bench.plot import can_plot
 from jconv._bench.reference import TOLERANCE, error, expected
-from jconv._bench.suites import SUITES
+from jconv._bench.suites import SUITES, Row
 from jconv._bench.summary import summarise, summary_table, times_table
 from jconv._cli.main import main
 
@@ -85,6 +85,29 @@ def test_every_network_runs_on_its_batch(name):
 
 
 # --- the reference ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pads", [((0, 0), (2, 1)), ((3, 3), (0, 4))])
+def test_spectra_are_what_taps_add_up_to(pads, monkeypatch):
+    row = Row("depthwise", (2, 9, 7, 3), (4, 5, 1, 3), pads, groups=3)
+    arrays = reference.operands(row)
+    by_taps = reference.expected(row, *arrays)
+    monkeypatch.setattr(reference, "MANY_TAPS", 20)
+    by_spectra = reference.expected(row, *arrays)
+    assert list(by_spectra) == list(by_taps)
+    for leg, values in by_taps.items():
+        assert by_spectra[leg].shape == values.shape
+        np.testing.assert_allclose(by_spectra[leg], values, rtol=0, atol=1e-12)
+
+
+def test_a_policys_contestant_takes_part_where_its_algorithm_runs():
+    depthwise, dense = SUITES["tiny"][1], SUITES["tiny"][0]
+    taps = contestants.enter("jconv:taps", 1)
+    assert taps(depthwise, "forward", reference.operands(depthwise)) is not None
+    grouped = contestants.enter("jconv:grouped", 1)
+    assert grouped(dense, "forward", reference.operands(dense)) is None
+    assert "jconv:gemm" in contestants.alternatives()
+    assert "jconv:direct" not in contestants.alternatives()
 
 
 @pytest.mark.parametrize("row", SUITES["tiny"], ids=lambda row: row.name)
@@ -232,6 +255,7 @@ def test_jconv_bench_for_a_program(capsys):
     assert all(entry["median_ms"] > 0 for entry in found["models"])
     of_jax = [entry for entry in found["models"] if "torch" not in entry["contestant"]]
     assert all(e["compile_s"] > 0 and e["temporary_bytes"] > 0 for e in of_jax)
+    assert all(e["second_start_s"] > 0 for e in of_jax)
 
 
 @pytest.mark.parametrize(

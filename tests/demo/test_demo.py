@@ -22,7 +22,11 @@ def ran(tmp_path_factory):
         printed = []
         patch.setattr("builtins.print", lambda *args, **_: printed.append(" ".join(args)))
         picture = folder / "demo.png"
+        kept = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(kept))
+        patch.setenv("LOCALAPPDATA", str(kept))
         status = main(["demo", "--steps", "30", "--rounds", "1", "--json", "-o", str(picture)])
+    assert any((kept / "jconv" / "programs").iterdir())  # a second demo starts from these
     return status, json.loads("\n".join(printed)), picture
 
 

@@ -49,7 +49,7 @@ MOVING = {
     "_core.jax_sharding",
     "_core.xla_cpu",
 }  # whatever differs between releases of JAX
-SPEAKS_JAX = {*MOVING, "_core.symbols", "_check.arrays"}
+SPEAKS_JAX = {*MOVING, "_core.jax_cache", "_core.symbols", "_check.arrays"}
 WITHOUT_JAX = ("_support", "_core", "_check", "_diagnosis")
 PUBLIC = {"compat", "ragged", "sharding", "streaming", "testing"}
 VERSION_SENSITIVE = ("jax.interpreters", "jax.extend")
