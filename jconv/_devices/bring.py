@@ -17,6 +17,7 @@ from typing import Literal
 import jax
 from jax import lax
 
+from jconv._core import jax_sharding
 from jconv._core.geometry import Shape, Size, is_static, product, same
 from jconv._devices.roles import Spec
 
@@ -119,7 +120,7 @@ def bring(part: jax.Array, steps: Sequence[Step], sizes: Mapping[str, int]) -> j
             added = tuple(name for name in step.wanted if name not in step.names)
             part = _cut(part, step.dim, added, sizes)
             held = (*step.names, *added)
-            part = lax.ppermute(part, step.wanted, _reordered(held, step.wanted, sizes))
+            part = jax_sharding.permute(part, step.wanted, _reordered(held, step.wanted, sizes))
     return part
 
 
