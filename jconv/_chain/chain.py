@@ -211,19 +211,8 @@ def plan_chain(
 def _build(
     x: Shape, layers: tuple[Layer, ...], options: Options, lines: Lines | None = None
 ) -> ChainPlan:
-    rank = len(x) - 2
-    parsed = parse_layout(options.layout, rank)
-    before = {"x": Feature("x", x, x, (Field(),) * rank, options.x_spec)}
-    around = Surroundings(
-        rank,
-        parsed,
-        options.layout,
-        options.dtype,
-        options.platform,
-        options.constraints,
-        before,
-        options.mesh,
-    )
+    before = {"x": Feature("x", x, x, (Field(),) * (len(x) - 2), options.x_spec)}
+    around = _around(before, options)
     rows: list[ChainRow] = []
     resized: list[Resizing] = []
     plans: list[tuple[str, Plan]] = []
@@ -278,6 +267,21 @@ def _build(
         device_records=tuple(devices),
     )
     return dataclasses.replace(chain, restores=find_restores(resized, chain.size_names))
+
+
+def _around(before: dict[str, Feature], options: Options) -> Surroundings:
+    """What every layer knows besides its keys; `before` grows with the layers."""
+    rank = len(before["x"].shape) - 2
+    return Surroundings(
+        rank=rank,
+        layout=parse_layout(options.layout, rank),
+        layout_name=options.layout,
+        dtype=options.dtype,
+        platform=options.platform,
+        constraints=options.constraints,
+        before=before,
+        mesh=options.mesh,
+    )
 
 
 def _work(chain: ChainPlan) -> Callable[[tuple[int, ...]], Size]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -91,6 +93,37 @@ def make_varying(value: jax.Array, names: Sequence[str]) -> jax.Array:
     manual = jax.sharding.get_abstract_mesh().manual_axes
     missing = tuple(n for n in names if n in manual and n not in varying_axes(jax.typeof(value)))
     return jax.lax.pcast(value, missing, to="varying") if missing else value
+
+
+_AXES: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("axes", default=())
+
+
+@contextlib.contextmanager
+def on_axes(names: Sequence[str]) -> Iterator[None]:
+    """Inside, `permute` knows the order of the mesh's axes where JAX does not tell it."""
+    token = _AXES.set(tuple(names))
+    try:
+        yield
+    finally:
+        _AXES.reset(token)
+
+
+def permute(value: jax.Array, names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> jax.Array:
+    """`lax.ppermute` over mesh axes in any order: places are counted in the order of `names`.
+
+    JAX counts them in the order of the mesh's axes, without a word in older releases, and refuses
+    any other order in newer ones.
+    """
+    known = jax.sharding.get_abstract_mesh().axis_names
+    known = known if set(names) <= set(known) else _AXES.get()
+    ordered = tuple(name for name in known if name in names)
+    if ordered == tuple(names) or len(ordered) != len(names):
+        return jax.lax.ppermute(value, tuple(names), pairs)
+    sizes = [jax.lax.axis_size(name) for name in names]
+    places = np.arange(math.prod(sizes)).reshape(sizes)
+    places = places.transpose([list(names).index(name) for name in ordered]).ravel()
+    place = {int(old): new for new, old in enumerate(places)}
+    return jax.lax.ppermute(value, ordered, [(place[a], place[b]) for a, b in pairs])
 
 
 def _needing_devices() -> Any:

@@ -17,6 +17,7 @@ from typing import Literal
 import jax
 from jax import lax
 
+from jconv._core import jax_sharding
 from jconv._core.geometry import Shape, Size, is_static, product, same
 from jconv._devices.roles import Spec
 
@@ -72,23 +73,27 @@ def steps_between(
             add(Step("exchange", dim, over, product(part), into=into), dim, kept)
             have[into] = wanted[into]
             part[into] = _share(shape[into], wanted[into], sizes)
-    for dim, names in enumerate(wanted):
-        if have[dim] != names and names[: len(have[dim])] == have[dim]:
-            add(Step("cut", dim, names[len(have[dim]) :], 0), dim, names)
+
+    def cut_what_is_at_hand() -> None:
+        """A dimension is cut over mesh axes that split no other one: all of its parts are here."""
+        for dim, names in enumerate(wanted):
+            added, used = names[len(have[dim]) :], {name for held in have for name in held}
+            if added and names[: len(have[dim])] == have[dim] and not used & set(added):
+                add(Step("cut", dim, added, 0), dim, names)
+
+    cut_what_is_at_hand()
     for dim in reversed(range(len(shape))):
         held, names = have[dim], wanted[dim]
-        if held == names:
-            continue
-        if set(held) < set(names):
+        if set(held) - set(names):
+            kept = 0
+            while held[kept : kept + 1] and held[kept : kept + 1] == names[kept : kept + 1]:
+                kept += 1
+            add(Step("gather", dim, held[kept:], product(part)), dim, held[:kept])
+            cut_what_is_at_hand()
+    for dim, names in enumerate(wanted):
+        if have[dim] != names:
             part[dim] = _share(shape[dim], names, sizes)
-            add(Step("permute", dim, held, product(part), wanted=names), dim, names)
-            continue
-        kept = 0
-        while held[kept : kept + 1] and held[kept : kept + 1] == names[kept : kept + 1]:
-            kept += 1
-        add(Step("gather", dim, held[kept:], product(part)), dim, held[:kept])
-        if names[kept:]:
-            add(Step("cut", dim, names[kept:], 0), dim, names)
+            add(Step("permute", dim, have[dim], product(part), wanted=names), dim, names)
     return tuple(steps)
 
 
@@ -115,7 +120,7 @@ def bring(part: jax.Array, steps: Sequence[Step], sizes: Mapping[str, int]) -> j
             added = tuple(name for name in step.wanted if name not in step.names)
             part = _cut(part, step.dim, added, sizes)
             held = (*step.names, *added)
-            part = lax.ppermute(part, step.wanted, _reordered(held, step.wanted, sizes))
+            part = jax_sharding.permute(part, step.wanted, _reordered(held, step.wanted, sizes))
     return part
 
 

@@ -102,7 +102,7 @@ def _send(rows: jax.Array, names: Names, halo: Halo, distance: int) -> jax.Array
         for part in range(halo.parts)
         if halo.ring or 0 <= part + distance < halo.parts
     ]
-    return lax.ppermute(rows, names, pairs)
+    return jax_sharding.permute(rows, names, pairs)
 
 
 def _of_this_part(table: Sequence, names: Names) -> jax.Array:

@@ -73,7 +73,8 @@ def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArray
         leg = dataclasses.replace(leg, steps=(steps[0], steps[1]))
 
         def on_one_device(a: jax.Array, b: jax.Array) -> jax.Array:
-            return run_local(leg, a, b, run)
+            with jax_sharding.on_axes(free.axis_names):
+                return run_local(leg, a, b, run)
 
         return mesh, on_one_device, sharding(split.spec(problem, out)), tuple(lies)
 

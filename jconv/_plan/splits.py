@@ -155,14 +155,14 @@ def _told(cost: SplitCost | None, devices: int, symbol: str | None) -> str:
 def compare_splits(plan: PlanRecord, devices: Iterable[int] | None) -> Splits:
     """The splits of a plan's convolution over each number of devices."""
     counts = _read_devices(devices)
-    slot: Slot = OPERANDS[plan.leg][0]
+    slot: Slot = OPERANDS[plan.problem.leg][0]
     free = sorted(symbols.symbols_in((*plan.x_shape, *plan.w_shape)))
     symbol = free[0] if len(free) == 1 else None
     rows = []
     for count in counts:
         costs: dict[str, SplitCost | None] = {}
         for name, parts in _candidates(plan, slot, count).items():
-            costs[name] = parts and _cost(plan, slot, parts)
+            costs[name] = None if parts is None else _cost(plan, slot, parts)
         rows.append(SplitRow(count, tuple(costs.items()), _least(costs, count, free)))
     return Splits(plan.x_shape, plan.w_shape, symbol, tuple(rows))
 

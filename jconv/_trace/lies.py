@@ -128,7 +128,7 @@ def _of_result(equation: Any, lies: Sequence[Lies | None], out: Any) -> Lies | N
 
 def inner_known(equation: Any, inner: Any, known: Known) -> Known:
     """What is known of the variables of a jaxpr inside an equation, such as jit's or scan's."""
-    name, params = equation.primitive.name, equation.params
+    name = equation.primitive.name
     if name in ("shard_map", "while"):
         return {}
     outer: list[Lies | None] = [of_value(variable, known) for variable in equation.invars]
@@ -136,11 +136,10 @@ def inner_known(equation: Any, inner: Any, known: Known) -> Known:
         outer = outer[1:]
     if len(outer) != len(inner.invars):
         return {}
-    if name == "scan":
-        whole = params["num_consts"] + params["num_carry"]
-        outer[whole:] = [_one_of(lies) for lies in outer[whole:]]
     pairs = zip(inner.invars, outer, strict=True)
-    return {variable: lies for variable, lies in pairs if lies is not None}
+    # What scan goes through has a leading dimension more outside than inside.
+    here = {variable: _within(lies, len(variable.aval.shape)) for variable, lies in pairs}
+    return {variable: lies for variable, lies in here.items() if lies is not None}
 
 
 def note_results(equation: Any, inner: Any, within: Mapping[Any, Lies], known: Known) -> None:
@@ -154,8 +153,13 @@ def note_results(equation: Any, inner: Any, within: Mapping[Any, Lies], known: K
                 known[out] = lies
 
 
-def _one_of(lies: Lies | None) -> Lies | None:
-    """How one entry along the leading dimension lies, where that one is whole."""
-    if lies is None or lies.spec[0]:
-        return None
-    return dataclasses.replace(lies, spec=lies.spec[1:])
+def _within(lies: Lies | None, ndim: int) -> Lies | None:
+    """How a value lies inside, where it has `ndim` dimensions.
+
+    With one dimension less it is an entry along the leading one, which has to be whole.
+    """
+    if lies is None or len(lies.spec) == ndim:
+        return lies
+    if len(lies.spec) == ndim + 1 and not lies.spec[0]:
+        return dataclasses.replace(lies, spec=lies.spec[1:])
+    return None

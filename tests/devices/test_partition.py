@@ -46,6 +46,7 @@ CASES = {
     "batch, rows": ((4, 16, 12, 4), (3, 3, 4, 8), {"stride": 2}, ["a", "b"], []),
     "rows, columns": ((2, 16, 16, 4), (5, 3, 4, 8), {"padding": "CAUSAL"}, [None, "a", "b"], []),
     "rows over both": ((1, 32, 9, 4), (3, 3, 4, 8), {"stride": 2}, [None, ("a", "b")], []),
+    "rows over both, inner first": ((1, 32, 9, 4), (5, 3, 4, 8), {}, [None, ("b", "a")], []),
     "rows, groups": ((2, 8, 8, 8), (3, 3, 1, 16), {"groups": 8}, [None, "a", None, "b"], []),
     "wide halo": ((1, 8, 4, 2), (7, 3, 2, 4), {"dilation": (2, 1)}, [None, "b"], []),
     "circular": ((1, 16, 8, 2), (5, 3, 2, 4), {"padding_mode": "circular"}, [None, "b", "a"], []),

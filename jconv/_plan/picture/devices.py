@@ -10,7 +10,7 @@ import math
 import re
 
 from jconv._core.geometry import Size, is_static
-from jconv._core.problem import OPERANDS, OUTPUT, Leg, Slot
+from jconv._core.problem import LEGS, OPERANDS, OUTPUT, Leg, Slot
 from jconv._devices.mesh_plan import LegDevices
 from jconv._devices.roles import SUMMED, told
 from jconv._plan.picture.grid import LEFT, SIDE, UNREAD, Y, rows
@@ -37,7 +37,7 @@ def draw_devices(canvas: Canvas, plan: PlanRecord, y: float) -> float:
 
 
 def _leg(canvas: Canvas, plan: PlanRecord, name: str, record: LegDevices, y: float) -> float:
-    leg: Leg = name  # pyright: ignore[reportAssignmentType]
+    leg = next(each for each in LEGS if each == name)
     shapes = dict(record.shapes)
     held = ", ".join(f"{slot} {shape_text(shapes[slot])}" for slot in (*OPERANDS[leg], OUTPUT[leg]))
     canvas.text(16, y, f"{name}: {record.algorithm} on each device", size=13, font_weight="bold")
