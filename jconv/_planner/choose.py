@@ -62,6 +62,8 @@ def _choose(problem: Problem, platform: str) -> Choice:
             continue
         if platform != "cpu" and chosen == "direct" and not measured:
             rejected[name] = UNMEASURED  # costs are those of a CPU
+        elif problem.frugal and not measured and cost < costs[chosen] and chosen != problem.policy:
+            rejected[name] = f"takes more memory than {chosen}, which is about as fast"
         else:
             told = _tuned(name, chosen, measured)
             asked = problem.policy == chosen
