@@ -29,7 +29,7 @@ CASES = {
     "batch over both": ((16, 16, 16, 64), (3, 3, 64, 64), {"stride": 2}, [("a", "b")], []),
     "rows": ((2, 64, 16, 64), (3, 3, 64, 64), {"stride": 2}, [None, "b"], []),
     "rows over both": ((2, 128, 32, 64), (5, 3, 64, 64), {}, [None, ("a", "b")], []),
-    "rows and columns": ((4, 32, 64, 32), (5, 3, 32, 64), {"padding": "CAUSAL"}, [None, "a", "b"]),
+    "rows and columns": ((4, 32, 64, 64), (5, 3, 64, 64), {"padding": "CAUSAL"}, [None, "a", "b"]),
     "batch and rows": ((4, 64, 16, 64), (3, 3, 64, 64), {"padding": "SAME_LOWER"}, ["a", "b"]),
     "input channels": (
         (4, 16, 16, 128),
