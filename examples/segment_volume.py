@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 import jconv
 
-PARTS = (1, 2, 4, 8)
+PARTS = [1, 2, 4, 8]
 FILTERS = {
     "first": (3, 3, 3, 1, 16),
     "down": (3, 3, 3, 16, 32),
@@ -111,13 +111,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=32, help="voxels on a side (default 32)")
     parser.add_argument("--steps", type=int, default=3, help="training steps (default 3)")
+    parser.add_argument(
+        "--parts", type=int, nargs="+", default=PARTS, help="numbers of parts (default 1 2 4 8)"
+    )
     options = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", max(PARTS))  # before anything starts the backend
+    jax.config.update(
+        "jax_num_cpu_devices", max(options.parts)
+    )  # before anything starts the backend
     shape = (1, *(options.size,) * 3, 1)
     params = init(np.random.default_rng(0))
     print(f"a volume of {shape[1:4]} voxels, {options.steps} steps")
     before, alone, fine = None, None, True
-    for parts in PARTS:
+    for parts in options.parts:
         start = time.perf_counter()
         found = on_devices(parts, shape, params, options.steps)
         temporaries, counted, grads, losses, held = found

@@ -81,7 +81,7 @@ class Problem:
     `orders` and `high` say how the caller wrote it, which only matters where it is written as
     lax writes it: for x, w and y the position of each dimension above in the caller's arrays,
     which are then the leg's operands and result; and the high pads. None: as above, and as few.
-    `frugal`: of algorithms that are about as fast the one with the least workspace is to run.
+    `frugal`: of algorithms that are about as fast, the one with the least workspace is to run.
     `vmapped` is () or one leading dimension that all three slots share: a vmap over both
     operands, which is not a convolution of any single batch.
     """

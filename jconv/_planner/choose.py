@@ -84,6 +84,13 @@ def _choose(problem: Problem, platform: str) -> Choice:
             continue
         if platform != "cpu" and chosen == "direct" and not measured:
             rejected[name] = UNMEASURED  # predictions are for CPUs alone
+        elif (
+            problem.frugal
+            and not measured
+            and costs[name] < costs[chosen]
+            and chosen != problem.policy
+        ):
+            rejected[name] = f"takes more memory than {chosen}, which is about as fast"
         else:
             told = None if runs is not None else _tuned(name, chosen, measured)
             asked = problem.policy == chosen

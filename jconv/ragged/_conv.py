@@ -20,7 +20,6 @@ from jax import Array, lax
 from jax.typing import ArrayLike, DTypeLike
 
 from jconv._check.arrays import as_operand
-from jconv._check.resolve import Resolved
 from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Size, is_static, max_size
 from jconv._core.problem import compute_dtype
@@ -95,7 +94,9 @@ def conv(
     _check_borders(op, setup, known, padding)
     x, w = (jnp.transpose(as_operand(array), o) for array, o in ((x, order.x), (w, order.w)))
     given = (x, (w,), (jnp.asarray(known),))
-    y, y_sizes = on_own_examples(_conv, (setup,), *given, rows=_outputs(resolved))
+    y, y_sizes = on_own_examples(
+        _conv, (setup,), *given, rows=tuple(axis.o for axis in resolved.problem.axes)
+    )
     return jnp.transpose(y, order.inverse("y")), y_sizes.reshape(np.shape(sizes))
 
 
@@ -181,10 +182,6 @@ def conv_transpose(
     given = (x, (w,), (jnp.asarray(known), wanted))
     y = on_own_examples(_conv_transpose, (setup,), *given, rows=rows)
     return jnp.transpose(y, order.inverse("x")), wanted.reshape(np.shape(sizes))
-
-
-def _outputs(resolved: Resolved) -> tuple[Size, ...]:
-    return tuple(axis.o for axis in resolved.problem.axes)
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="rows")

@@ -99,6 +99,35 @@ def check_data_parallel(printed: str) -> None:
     losses = re.findall(r"steps on .*: loss (\S+),", printed)
     assert abs(float(losses[0]) - float(losses[1])) < 1e-3
     assert "as they should" in printed
+    # Other algorithms than direct run on the larger layers, and one sum is all that is sent.
+    assert re.search(r"larger layers: .*(gemm|winograd)", printed)
+    assert "holds 1 all-reduce, 0 all-gather, 0 all-to-all, 0 collective-permute" in printed
+    assert "as it should" in printed
+
+
+def check_many_processes(printed: str) -> None:
+    losses = re.findall(r"^(?:one|2) process.*: loss (\S+) -> (\S+?),?(?: |$)", printed, re.M)
+    assert len(losses) == 2
+    assert losses[0] == losses[1]
+    assert float(losses[0][1]) < float(losses[0][0])
+    assert re.search(r"^ +\d+ collective-permute, \d+ bytes", printed, re.M)
+    assert re.search(r"^ +\d+ all-reduce, \d+ bytes", printed, re.M)
+    assert "all-gather" not in printed
+    assert "they agree" in printed
+
+
+def check_segment_volume(printed: str) -> None:
+    rows = re.findall(
+        r"^(\d) parts: each holds \((\d+), .* (\S+) MB of temporaries, .* off by (\S+) of",
+        printed,
+        re.M,
+    )
+    assert [int(parts) for parts, *_ in rows] == [1, 8]
+    assert len({int(parts) * int(held) for parts, held, *_ in rows}) == 1
+    whole, part = (float(amount) for _, _, amount, _ in rows)
+    assert part < whole / 4
+    assert len(re.findall("0 all-gather, 0 all-to-all", printed)) == 2
+    assert "the gradients agree" in printed
 
 
 def check_check_your_own(printed: str) -> None:
@@ -182,6 +211,8 @@ SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "export_training_step.py": (["--steps", "1"], check_export),
     "second_order.py": (["--iterations", "4"], check_second_order),
     "data_parallel.py": (["--steps", "20"], check_data_parallel),
+    "many_processes.py": (["--processes", "2", "--steps", "2"], check_many_processes),
+    "segment_volume.py": (["--parts", "1", "8", "--steps", "1"], check_segment_volume),
     "check_your_own.py": (["--short"], check_check_your_own),
     "private_training.py": (["--steps", "30"], check_private_training),
     "kfac.py": (["--steps", "30"], check_kfac),
