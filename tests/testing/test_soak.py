@@ -18,8 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jconv.testing import _soak as soaking
-from jconv.testing import _trials as trials
+from jconv.testing.soak import child
+from jconv.testing.soak import soak as soaking
+from jconv.testing.soak import trial as trials
+from jconv.testing.soak.by_taps import leg_by_taps
+from jconv.testing.soak.draw import BATCH, SPLIT_EVERY, draw
 
 MUTANTS = {"abort": 3, "error": 5, "wrong": 9}  # numbers of trials of seed 0
 
@@ -49,7 +52,7 @@ def test_a_soak_goes_on_from_its_state(tmp_path, monkeypatch):
 
 
 def test_half_of_the_trials_are_local():
-    drawn = [trials.draw(3, index).rule for index in range(200)]
+    drawn = [draw(3, index).rule for index in range(200)]
     assert 70 < drawn.count("local") < 130
 
 
@@ -70,7 +73,7 @@ def test_a_soak_notices_a_death_an_error_and_a_wrong_value():
 
 def run_mutant():
     """A soak's child in which one trial dies, one computes a wrong value and one raises."""
-    seeds = {what: trials.draw(0, index).seed for what, index in MUTANTS.items()}
+    seeds = {what: draw(0, index).seed for what, index in MUTANTS.items()}
     run = trials.run
 
     def mutant(trial, names, given):
@@ -94,14 +97,14 @@ def run_mutant():
 
 def drawn(fits):
     """The first trial of a seed that fits."""
-    return next(trial for trial in (trials.draw(0, at) for at in range(10_000)) if fits(trial))
+    return next(trial for trial in (draw(0, at) for at in range(10_000)) if fits(trial))
 
 
 def answers(trial, change):
     """Right results by name, each array changed."""
     arrays, results = trials.operands(trial), {}
     for name in trials.askable(trial, trials.OPS):
-        right = [item.expected for item in trials._items(trial, name, arrays)]
+        right = [item.expected for item in trials.items(trial, name, arrays)]
         results[name] = [np.asarray(change(array), trial.dtype) for array in right]
     return results
 
