@@ -101,8 +101,8 @@ def _large_case(rng: random.Random, fewer: int = 1, divisor: int = 1) -> Case:
 
     Batch, rows and channels are multiples of `divisor`.
     """
-    kind = rng.choice(OFTEN)
     while True:
+        kind = rng.choice(OFTEN)
         ranks, rows, taps, c, f, groups, strides, dilations = KINDS[kind]
         rank = rng.choice(ranks)
         mode = "zeros" if rng.random() < 0.93 else rng.choice(["reflect", "edge", "circular"])

@@ -25,7 +25,7 @@ from jconv.testing.soak.child import Batch
 from jconv.testing.soak.draw import BATCH, RULES, draw
 from jconv.testing.soak.trial import OPS
 
-BLOCK = 32  # batches for which one child lives
+BLOCK = 16  # batches for which one child lives
 SECONDS = 60  # for one batch, before its child is said to hang
 TICK = 1.0  # seconds between looks at a child
 
