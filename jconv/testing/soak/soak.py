@@ -26,7 +26,8 @@ from jconv.testing.soak.draw import BATCH, RULES, draw
 from jconv.testing.soak.trial import OPS
 
 BLOCK = 16  # batches for which one child lives
-SECONDS = 60  # for one batch, before its child is said to hang
+SECONDS = 60  # of the processor for one batch, before its child is said to hang
+STARVED = 20  # times as long may a child wait that uses none of the processor
 TICK = 1.0  # seconds between looks at a child
 
 
@@ -256,25 +257,32 @@ def _childrens_seconds() -> float:
 
 
 def _finish(process: subprocess.Popen[bytes], seconds: float) -> int | None:
-    """Its exit status; None if that took longer, not counting what it or this one was stopped."""
+    """Its exit status; None if it hangs: it has used `seconds` of the processor, or waited longer.
+
+    A child that others leave no time, or that is stopped, does not hang.
+    """
+    used = 0.0
     try:
         while seconds > 0:
             try:
                 return process.wait(TICK)
             except subprocess.TimeoutExpired:
-                seconds -= 0 if _stopped(process.pid) else TICK
+                stopped, total = _spent(process.pid, used + TICK)
+                seconds -= 0 if stopped else max(total - used, TICK / STARVED)
+                used = total
     finally:
         process.kill()
         process.wait()
     return None
 
 
-def _stopped(pid: int) -> bool:
-    """Whether a process is stopped (SIGSTOP), where the system tells."""
+def _spent(pid: int, otherwise: float) -> tuple[bool, float]:
+    """Whether a process is stopped (SIGSTOP), and its seconds of the processor, if Linux tells."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[-1].split()[0] == "T"
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[-1].split()
     except OSError:
-        return False
+        return False, otherwise
+    return fields[0] == "T", (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _how_it_died(code: int | None, errors: str) -> str | None:

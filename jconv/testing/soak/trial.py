@@ -199,7 +199,9 @@ def run(trial: Trial, names: Sequence[str], given: Arrays) -> dict[str, Any]:
     for slot in trial.holes if "x" in given else ():
         zero = jnp.zeros((), arrays[slot].dtype)
         arrays[slot] = lax.pad(arrays[slot], zero, _places(trial, slot))
-    x, w, g = (arrays.get(slot) for slot in "xwy")
+    x: Any = arrays.get("x")  # none of the three where only "transformed" is asked
+    w: Any = arrays.get("w")
+    g: Any = arrays.get("y")
     keywords = dict(case.kwargs)
     if trial.dtype == "int8":
         keywords["preferred_element_type"] = jnp.int32
