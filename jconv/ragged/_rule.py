@@ -27,7 +27,7 @@ class Rule:
     d: int
     b: int
     padding: str | tuple[int, int]
-    mode: str = "zeros"
+    modes: tuple[str, str] = ("zeros", "zeros")  # of the border before the rows, and behind them
 
     @property
     def window(self) -> int:
@@ -63,7 +63,12 @@ class Rule:
 
         Borders that are copies stand in its input already, before anything is cropped.
         """
-        return self.low[0] if self.mode == "zeros" else min(self.low[0], 0)
+        return self.low[0] if self.modes[0] == "zeros" else min(self.low[0], 0)
+
+    @property
+    def bordered(self) -> bool:
+        """Whether rows of the examples are copied into a border."""
+        return self.modes != ("zeros", "zeros")
 
     @property
     def by_input(self) -> bool:
@@ -78,7 +83,7 @@ class Rule:
     def touched(self) -> int:
         """Rows of y beyond an example's own whose windows still reach its rows, at most."""
         # Borders of another mode are copies of an example's rows, and so reach as far as they do.
-        highs = (high if self.mode == "zeros" else min(high, 0) for _, high in self.pads)
+        highs = (high if self.modes[1] == "zeros" else min(high, 0) for _, high in self.pads)
         reach = self.window - 1 - min(highs)
         return max(-(-reach // self.s), 0)
 
