@@ -18,9 +18,9 @@ from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import jconv
 from jconv._ops import conv as ops
 from jconv._planner.policy import policy
+from jconv._trace.accelerate import accelerate
 from jconv.testing import _reference as reference
 from jconv.testing._cases import Case
 from jconv.testing._questions import SLOTS, Item, Question
@@ -221,7 +221,7 @@ def run(trial: Trial, names: Sequence[str], given: Arrays) -> dict[str, Any]:
         ),
         "conv_transpose": lambda: ops.conv_transpose(g, w, **_transpose_keywords(trial)),
         "value_and_grad": lambda: step(conv),
-        "accelerated": lambda: jconv.accelerate(functools.partial(step, _by_lax(case)))(x, w, g),
+        "accelerated": lambda: accelerate(functools.partial(step, _by_lax(case)))(x, w, g),
         "split": lambda: step(_on_each_device(trial, conv)),
         "transformed": lambda: trial.transformed.run(
             getattr(ops, trial.transformed.op), arrays["transformed"]
