@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--draw", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     if options.draw is not None:
-        check_plotting()
+        check_plotting(options.draw / "suite.svg")
         draw(options.draw)
         return 0
     threads = use_threads(options.threads)

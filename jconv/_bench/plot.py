@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jconv._bench.contestants import STEP
-from jconv._core.errors import ConvError
+from jconv._core.errors import ConvError, Remedy
 from jconv._support.files import write_whole
 
 
@@ -18,14 +18,28 @@ def can_plot() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def check_plotting() -> None:
-    """Before an hour of measurements rather than after it."""
+def check_plotting(path: str | os.PathLike[str]) -> None:
+    """Refuse a picture that cannot be drawn: before an hour of measurements, not after it.
+
+    Raises:
+        ConvError: if matplotlib is missing, or draws no pictures of the kind that `path` names.
+    """
     if not can_plot():
         raise ConvError(
             'bench: a plot needs matplotlib: pip install "jconv[bench]".',
             argument="plot",
             got="no matplotlib",
             expected="matplotlib 3.8 or newer",
+        )
+    bases: Any = importlib.import_module("matplotlib.backend_bases")
+    known, kind = sorted(bases.FigureCanvasBase.filetypes), kind_of(path)
+    if kind not in known:
+        raise ConvError(
+            f"bench: `plot` names no kind of picture: {os.fspath(path)} ends in .{kind}.",
+            argument="plot",
+            got=os.fspath(path),
+            expected=f"a file name that ends in {', '.join(f'.{name}' for name in known)}",
+            remedies=[Remedy.use("plot", os.path.splitext(os.fspath(path))[0] + ".svg")],
         )
 
 

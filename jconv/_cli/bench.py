@@ -75,7 +75,7 @@ def _run_bench(options: argparse.Namespace) -> int:
         print(f"jconv bench: {fault}", file=sys.stderr)
         return MISUSE
     if options.plot is not None:
-        check_plotting()
+        check_plotting(options.plot)
     threads = use_threads(options.threads)
     about = header(threads)
     chosen = _expanded(options.contestants or _unasked(options.suite))

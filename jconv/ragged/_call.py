@@ -168,7 +168,7 @@ def read_sizes(
         )
     if isinstance(sizes, Tracer) or not is_static(*largest):
         sizes = jnp.asarray(sizes).astype(jnp.int32).reshape(wanted)
-        return jnp.clip(sizes, 0, jnp.asarray(largest, jnp.int32))
+        return jnp.clip(sizes, 0, jnp.asarray(largest, jnp.int32)[None])
     known = np.asarray(sizes).reshape(wanted)
     for n, a in np.argwhere((known < 0) | (known > np.asarray(largest)))[:1]:
         raise ConvError(

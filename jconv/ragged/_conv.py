@@ -341,11 +341,11 @@ def _wanted(
         if isinstance(given, np.ndarray) and isinstance(sizes, np.ndarray):
             _check_consistent(op, setup, sizes, given)
     elif output_padding is not None:
-        extra = jnp.asarray(output_padding, jnp.int32)
+        extra = jnp.asarray(output_padding, jnp.int32).reshape(1, -1)
         given = by_axis(Rule.smallest, setup, sizes) + extra
     else:
         given = by_axis(Rule.transposed, setup, sizes)
-    largest = jnp.asarray(made[1:-1], jnp.int32)
+    largest = jnp.asarray(made[1:-1], jnp.int32)[None]
     return jnp.clip(jnp.clip(given, least, most), 0, largest)
 
 

@@ -52,7 +52,7 @@ def zero_beyond(y: jax.Array, sizes: jax.Array, widths: tuple[int, ...]) -> jax.
         return keep(y, sizes)
     for a, width in enumerate(widths):
         if width:
-            rows = sizes[:, a, None] + jnp.arange(width, dtype=sizes.dtype)
+            rows = sizes[:, a, None] + jnp.arange(width, dtype=sizes.dtype)[None]
             at = (slice(None),) * a
 
             def strip(one: jax.Array, rows: jax.Array, at: Any = at) -> jax.Array:

@@ -8,7 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jconv.testing._soak import OPS, run_block, soak
+from jconv._algorithms import algorithms
+from jconv.testing.soak.child import run_block
+from jconv.testing.soak.draw import RULES
+from jconv.testing.soak.soak import soak
+from jconv.testing.soak.trial import OPS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--state", type=Path, metavar="FILE", help="written after every block, to go on from"
     )
     one.add_argument("--ops", default=",".join(OPS), help=f"of {','.join(OPS)}")
+    one.add_argument(
+        "--policies", default=",".join(RULES), help="in equal shares; names of algorithms too"
+    )
     block = commands.add_parser("block")
     block.add_argument("log")
     options = parser.parse_args(arguments)
@@ -35,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.ops.split(",")
     if unknown := set(names) - set(OPS):
         parser.error(f"--ops: {', '.join(sorted(unknown))}: not among {', '.join(OPS)}")
+    rules = options.policies.split(",")
+    known = {*RULES, "exact", *algorithms()}
+    if unknown := set(rules) - known:
+        parser.error(f"--policies: {', '.join(sorted(unknown))}: not among {', '.join(known)}")
     if options.configurations is None and options.minutes is None:
         parser.error("tell --configurations or --minutes")
     figures = soak(
@@ -43,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seed=options.seed,
         first=options.first,
         names=names,
+        rules=rules,
         say=lambda line: print(line, flush=True),
         state=options.state,
     )

@@ -14,12 +14,13 @@ about u_half * sum |a||b|, and u_half is 2**13 u.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 
-from jconv.testing._cases import make_case
-from jconv.testing._questions import Array, Item, leg
+from jconv.testing._cases import Case, make_case
+from jconv.testing._questions import Array, Item, Operands, leg
 
 ACCUMULATORS = {
     "bfloat16": "float32",
@@ -46,8 +47,13 @@ def roundoff(dtype: str) -> float:
     return float(jnp.finfo(dtype).eps) / 2
 
 
-def bound(item: Item, dtype: str, exact: bool) -> Array:
-    """The largest error that an answer of this dtype may have, element by element."""
+def bound(
+    item: Item, dtype: str, exact: bool, leg: Callable[[Case, str, Operands], Array] = leg
+) -> Array:
+    """The largest error that an answer of this dtype may have, element by element.
+
+    `leg` is the oracle, or what computes the same faster.
+    """
     u, out_u = roundoff(ACCUMULATORS[dtype]), roundoff(dtype)
     sizes = {slot: abs(array) for slot, array in item.operands.items()}
     ones = {slot: np.ones(array.shape) for slot, array in item.operands.items()}
@@ -62,7 +68,7 @@ def bound(item: Item, dtype: str, exact: bool) -> Array:
     if not exact and summed.size:
         summed = np.full(summed.shape, 2.0**BITS_LOST * summed.max())
     tiny = float(jnp.finfo(dtype).smallest_subnormal)
-    return summed + out_u * (abs(item.expected) + summed) + tiny
+    return summed + out_u * (abs(leg(item.case, item.out, item.operands)) + summed) + tiny
 
 
 def explain(item: Item, got: Array, dtype: str) -> tuple[str, str]:

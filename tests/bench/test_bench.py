@@ -275,6 +275,19 @@ def test_mistakes_on_the_command_line(arguments, capsys):
 
 
 @plotting
+def test_a_plot_of_an_unknown_kind_is_refused_before_anything_runs(capsys, tmp_path, monkeypatch):
+    def play(*args, **kwargs):
+        pytest.fail("the match began")
+
+    monkeypatch.setattr("jconv._cli.bench.play", play)
+    assert main(["bench", "--suite", "tiny", "--plot", str(tmp_path / "times.bad")]) == 1
+    told = "".join(capsys.readouterr())
+    assert "times.bad ends in .bad" in told
+    assert ".svg" in told
+    assert not list(tmp_path.iterdir())
+
+
+@plotting
 def test_one_command_keeps_everything(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SUITES, "tiny", SUITES["tiny"][:2])
     spec = importlib.util.spec_from_file_location("run_benchmarks", RUN)

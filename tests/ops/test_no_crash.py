@@ -15,7 +15,7 @@ from jax import lax
 
 import jconv
 from jconv.testing import reference
-from jconv.testing._soak import child_environment
+from jconv.testing.soak.soak import child_environment
 
 # Convolutions (x has 2 channels, the filter 3 outputs) of which plain lax aborts in the leg that
 # is named, on jax 0.10.2 and 0.12.0: i | k | stride | input dilation | dilation | pads.

@@ -121,7 +121,7 @@ def test_the_plugin_is_registered_and_costs_nothing():
 
 
 def test_jconv_needs_no_pytest():
-    code = "import sys; sys.modules['pytest'] = None; import jconv.testing, jconv.testing._soak"
+    code = "import sys; sys.modules['pytest'] = None; import jconv.testing, jconv.testing.soak.soak"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=100)
 
 

@@ -5,7 +5,9 @@ This file is also the program that a soak's broken children run.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import functools
 import re
 import signal
 import subprocess
@@ -18,18 +20,30 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jconv.testing import _soak as soaking
-from jconv.testing import _trials as trials
+from jconv._planner.choose import choose
+from jconv._trace.explain import problems_in
+from jconv.testing import CASES
+from jconv.testing._cases import make_case
+from jconv.testing._questions import draw as question_draw
+from jconv.testing._questions import leg
+from jconv.testing.soak import child
+from jconv.testing.soak import soak as soaking
+from jconv.testing.soak import trial as trials
+from jconv.testing.soak.by_taps import leg_by_taps
+from jconv.testing.soak.draw import BATCH, SPLIT_EVERY, draw
 
 MUTANTS = {"abort": 3, "error": 5, "wrong": 9}  # numbers of trials of seed 0
 
 
 @pytest.mark.soak
 def test_a_short_soak():
-    figures = soaking.soak(208, seed=1)
+    """With the batch of a seed's first 256 that lies on devices."""
+    figures = soaking.soak(64, seed=1, first=208)
     assert figures.ok, "\n".join(figures.failures)
-    assert figures.configurations == 208
-    assert figures.values > 10_000
+    assert figures.configurations == 64
+    assert figures.values > 100_000
+    assert figures.off_direct > 0.2
+    assert figures.processor_seconds > 0
 
 
 @pytest.mark.soak
@@ -48,9 +62,57 @@ def test_a_soak_goes_on_from_its_state(tmp_path, monkeypatch):
         soaking.soak(4, state=state, **{**how, "seed": 2})
 
 
-def test_half_of_the_trials_are_local():
-    drawn = [trials.draw(3, index).rule for index in range(200)]
-    assert 70 < drawn.count("local") < 130
+def test_half_of_the_trials_are_local_and_half_are_large():
+    drawn = [draw(3, index) for index in range(200)]
+    rules = [trial.rule for trial in drawn]
+    assert 70 < rules.count("local") < 130
+    assert rules.count("local") + rules.count("auto") == 200
+    assert 70 < sum(trial.case.name != "drawn" for trial in drawn) < 140
+    assert {draw(3, index, ["winograd"]).rule for index in range(5)} == {"winograd"}
+
+
+def test_one_batch_of_many_lies_on_devices():
+    last = BATCH * SPLIT_EVERY - 1
+    assert [draw(4, at).split is None for at in (0, last - BATCH, last, last + 1)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    splits = [draw(4, at).split for at in range(last + 1 - BATCH, last + 1)]
+    assert any(split and split.manual for split in splits)
+    assert all(split and any(split.x) for split in splits)
+
+
+def test_a_third_of_the_legs_leave_direct():
+    legs = collections.Counter()
+    for index in range(160):
+        trial = draw(5, index)
+        names = trials.askable(trial, trials.OPS)
+        given = trials.operands_given(trial, names)
+        traced = jax.jit(functools.partial(trials.run, trial, names)).trace(given)
+        problems = problems_in(traced.jaxpr.jaxpr)
+        legs.update(choose(problem, "cpu").algorithm.name for problem in problems)
+    assert legs["direct"] < 2 / 3 * legs.total()
+    assert len(legs) > 4
+
+
+@pytest.mark.parametrize("out", "xwy")
+def test_sums_by_taps_are_those_of_the_loops(out):
+    for case in CASES:
+        for dtype in ("float32", "complex64"):
+            drawn = question_draw(case, dtype)
+            operands = {slot: drawn[slot][0] for slot in "xwy" if slot != out}
+            want, got = leg(case, out, operands), leg_by_taps(case, out, operands)
+            assert got.shape == want.shape
+            np.testing.assert_array_equal(got, want, str(case))
+
+
+def test_sums_that_float32_could_not_hold_are_exact_too():
+    case = make_case("long", "2,000 products of 4,096 each", (2000,), (2000,), n=1, c=1, f=1)
+    case = dataclasses.replace(case, kwargs={"padding": "VALID"})
+    operands = {"x": np.full(case.x_shape, 4095.0), "w": np.full(case.w_shape, 4095.0)}
+    assert leg_by_taps(case, "y", operands).item() == 2000 * 4095**2
 
 
 @pytest.mark.soak
@@ -70,7 +132,7 @@ def test_a_soak_notices_a_death_an_error_and_a_wrong_value():
 
 def run_mutant():
     """A soak's child in which one trial dies, one computes a wrong value and one raises."""
-    seeds = {what: trials.draw(0, index).seed for what, index in MUTANTS.items()}
+    seeds = {what: draw(0, index).seed for what, index in MUTANTS.items()}
     run = trials.run
 
     def mutant(trial, names, given):
@@ -84,9 +146,9 @@ def run_mutant():
             results[first] = jax.tree.map(lambda y: y + jnp.ones_like(y), results[first])
         return results
 
-    soaking.run = mutant
+    child.run = mutant
     with open(sys.argv[1], "w") as log:
-        soaking.run_block(sys.stdin.read(), log)
+        child.run_block(sys.stdin.read(), log)
 
 
 # --- what is compared, and how closely ----------------------------------------------------------
@@ -94,14 +156,14 @@ def run_mutant():
 
 def drawn(fits):
     """The first trial of a seed that fits."""
-    return next(trial for trial in (trials.draw(0, at) for at in range(10_000)) if fits(trial))
+    return next(trial for trial in (draw(0, at) for at in range(10_000)) if fits(trial))
 
 
 def answers(trial, change):
     """Right results by name, each array changed."""
     arrays, results = trials.operands(trial), {}
     for name in trials.askable(trial, trials.OPS):
-        right = [item.expected for item in trials._items(trial, name, arrays)]
+        right = [item.expected for item in trials.items(trial, name, arrays)]
         results[name] = [np.asarray(change(array), trial.dtype) for array in right]
     return results
 
@@ -121,7 +183,8 @@ def test_other_products_may_round_and_no_more(name, rule):
     def fits(trial):
         sizes = [array.size for array in trials.operands(trial).values()]
         asked = trials.askable(trial, trials.OPS)
-        return name in asked and trial.dtype == "float32" and min(sizes) > 8
+        small = trial.case.name == "drawn" and min(sizes) > 8
+        return small and name in asked and trial.dtype == "float32"
 
     trial = dataclasses.replace(drawn(fits), rule=rule, precision=None)
     assert not wrong(trial, lambda array: array)
@@ -140,6 +203,7 @@ def test_the_rounding_of_a_scans_gradients_is_none_of_the_soaks():
     trial = drawn(
         lambda trial: (
             trial.transformed.way == "gradients-of-scan"
+            and trial.case.name == "drawn"
             and trial.dtype == "float32"
             and "transformed" in trial.names
             and not trial.exact

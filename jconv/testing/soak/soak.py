@@ -15,45 +15,64 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import jax
 
-from jconv.testing._ask import compiled
-from jconv.testing._trials import OPS, Arrays, askable, check, draw, operands, operands_given, run
+from jconv.testing.soak.child import Batch
+from jconv.testing.soak.draw import BATCH, RULES, draw
+from jconv.testing.soak.trial import OPS
 
-BATCH = 16  # trials that are compiled as one program; one by one where that dies
 BLOCK = 16  # batches for which one child lives
-SECONDS = 60  # for one batch, before its child is said to hang
+SECONDS = 60  # of the processor for one batch, before its child is said to hang
+STARVED = 20  # times as long may a child wait that uses none of the processor
 TICK = 1.0  # seconds between looks at a child
-
-Batch = list[int]
 
 
 @dataclasses.dataclass
 class Figures:
-    """What a soak has seen."""
+    """What a soak has seen.
+
+    Attributes:
+        jax: its version.
+        configurations: trials run.
+        values: numbers compared.
+        legs: legs compiled, by the algorithm that was chosen for them.
+        aborts, wrong, errors: trials over which the process died, that were wrong, that raised.
+        seconds: on the clock; `processor_seconds`: of the children, the start of each included.
+        failures: what failed, each with the command that repeats it.
+    """
 
     jax: str = jax.__version__
     configurations: int = 0
     values: int = 0
+    legs: dict[str, int] = dataclasses.field(default_factory=dict)
     aborts: int = 0
     wrong: int = 0
     errors: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     failures: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         return not self.failures
 
+    @property
+    def off_direct(self) -> float:
+        """The share of legs for which another algorithm than direct was chosen."""
+        total = sum(self.legs.values())
+        return 1 - self.legs.get("direct", 0) / total if total else 0.0
+
     def __str__(self) -> str:
         return (
-            f"jax {self.jax}: {self.configurations:,} configurations, {self.values:,} values "
-            f"checked, {self.aborts} aborts, {self.wrong} wrong, {self.errors} errors, "
-            f"{self.seconds:.0f} s"
+            f"jax {self.jax}: {self.configurations:,} configurations, "
+            f"{sum(self.legs.values()):,} legs ({self.off_direct:.0%} not direct), "
+            f"{self.values:,} values checked, {self.aborts} aborts, {self.wrong} wrong, "
+            f"{self.errors} errors, {self.seconds:.0f} s "
+            f"({self.processor_seconds:.0f} of processor)"
         )
 
 
@@ -64,6 +83,7 @@ def soak(
     seed: int = 0,
     first: int = 0,
     names: Sequence[str] = OPS,
+    rules: Sequence[str] = RULES,
     child: Sequence[str] = (sys.executable, "-m", "jconv.testing", "block"),
     say: Callable[[str], None] = print,
     state: Path | None = None,
@@ -76,6 +96,7 @@ def soak(
         seed: configuration number n of a seed is always the same one.
         first: the number of the first.
         names: which operations to run, of `OPS`.
+        rules: the policies, in equal shares.
         child: the command that calls `run_block`, less the name of its log.
         say: called with a line for every block and every failure.
         state: a file that is written after every block. Where it is there already, from a soak of
@@ -89,14 +110,15 @@ def soak(
         ValueError: if the state is of another soak.
 
     Example:
-        >>> from jconv.testing._soak import soak
+        >>> from jconv.testing.soak.soak import soak
         >>> figures = soak(2, names=["conv"], say=lambda line: None)
         >>> figures.configurations, figures.ok
         (2, True)
     """
-    figures, begin = _read_state(state, seed, names, first)
+    figures, begin = _read_state(state, seed, names, rules, first)
     before, start = figures.seconds, time.monotonic()
-    work = _Work(figures, seed, names, child)
+    spent = figures.processor_seconds - _childrens_seconds()
+    work = _Work(figures, seed, names, rules, child)
     stop = None if configurations is None else first + configurations
     for at in itertools.count(begin, BATCH * BLOCK):
         if stop is not None and at >= stop:
@@ -108,11 +130,13 @@ def soak(
         batches = [[*range(b, min(end, b + BATCH))] for b in range(at, end, BATCH)]
         work.finish(batches, optimised=at // (BATCH * BLOCK) % 4 == 3)
         figures.seconds = before + time.monotonic() - start
+        figures.processor_seconds = spent + _childrens_seconds()
         for failure in figures.failures[known:]:
             say(failure)
         say(str(figures))
         if state is not None:
-            held = {"seed": seed, "names": list(names), "first": first, "next": end}
+            told = {"names": list(names), "rules": list(rules)}
+            held = {"seed": seed, **told, "first": first, "next": end}
             part = state.with_name(state.name + ".part")
             part.write_text(json.dumps({**held, "figures": dataclasses.asdict(figures)}))
             part.replace(state)  # in one step: a soak that is killed leaves the state before
@@ -120,7 +144,7 @@ def soak(
 
 
 def _read_state(
-    state: Path | None, seed: int, names: Sequence[str], first: int
+    state: Path | None, seed: int, names: Sequence[str], rules: Sequence[str], first: int
 ) -> tuple[Figures, int]:
     """The figures so far, and the number of the configuration to go on with."""
     if state is None or not state.exists():
@@ -130,6 +154,7 @@ def _read_state(
     for what, have, want in (
         ("seed", held["seed"], seed),
         ("ops", held["names"], list(names)),
+        ("policies", held["rules"], list(rules)),
         ("first", held["first"], first),
         ("jax", figures.jax, jax.__version__),
     ):
@@ -145,6 +170,7 @@ class _Work:
     figures: Figures
     seed: int
     names: Sequence[str]
+    rules: Sequence[str]
     child: Sequence[str]
 
     def finish(self, batches: list[Batch], *, optimised: bool) -> None:
@@ -173,6 +199,8 @@ class _Work:
                 pending = list(record["run"])
                 continue
             self.figures.values += record["values"]
+            for name, legs in record["legs"].items():
+                self.figures.legs[name] = self.figures.legs.get(name, 0) + legs
             for index in record["done"]:
                 pending.remove(index)
                 self.figures.configurations += 1
@@ -183,8 +211,10 @@ class _Work:
     def fail(self, kind: str, index: int, names: Sequence[str], told: str) -> None:
         setattr(self.figures, kind, getattr(self.figures, kind) + 1)
         again = f"--seed {self.seed} --first {index} --configurations 1 --ops {','.join(names)}"
+        if list(self.rules) != list(RULES):
+            again += f" --policies {','.join(self.rules)}"
         self.figures.failures.append(
-            f"{kind.upper()}: {', '.join(names)}: {told}\n  {draw(self.seed, index)}\n"
+            f"{kind.upper()}: {', '.join(names)}: {told}\n  {draw(self.seed, index, self.rules)}\n"
             f"  python -m jconv.testing soak {again}"
         )
 
@@ -195,7 +225,9 @@ class _Work:
         with tempfile.TemporaryDirectory() as folder:
             log, errors = Path(folder) / "log", Path(folder) / "errors"
             order = Path(folder) / "order"
-            order.write_text(json.dumps([self.seed, list(names), batches, optimised]))
+            order.write_text(
+                json.dumps([self.seed, list(self.rules), list(names), batches, optimised])
+            )
             with order.open() as stdin, errors.open("w") as stderr:
                 code = _finish(
                     subprocess.Popen(
@@ -218,26 +250,39 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "JAX_ENABLE_X64": "1"}
 
 
+def _childrens_seconds() -> float:
+    """Processor time of the children that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def _finish(process: subprocess.Popen[bytes], seconds: float) -> int | None:
-    """Its exit status; None if that took longer, not counting what it or this one was stopped."""
+    """Its exit status; None if it hangs: it has used `seconds` of the processor, or waited longer.
+
+    A child that others leave no time, or that is stopped, does not hang.
+    """
+    used = 0.0
     try:
         while seconds > 0:
             try:
                 return process.wait(TICK)
             except subprocess.TimeoutExpired:
-                seconds -= 0 if _stopped(process.pid) else TICK
+                stopped, total = _spent(process.pid, used + TICK)
+                seconds -= 0 if stopped else max(total - used, TICK / STARVED)
+                used = total
     finally:
         process.kill()
         process.wait()
     return None
 
 
-def _stopped(pid: int) -> bool:
-    """Whether a process is stopped (SIGSTOP), where the system tells."""
+def _spent(pid: int, otherwise: float) -> tuple[bool, float]:
+    """Whether a process is stopped (SIGSTOP), and its seconds of the processor, if Linux tells."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[-1].split()[0] == "T"
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[-1].split()
     except OSError:
-        return False
+        return False, otherwise
+    return fields[0] == "T", (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _how_it_died(code: int | None, errors: str) -> str | None:
@@ -249,58 +294,3 @@ def _how_it_died(code: int | None, errors: str) -> str | None:
         return f"hung: {last}"
     how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
     return f"{how}: {last}"
-
-
-# --- the child ----------------------------------------------------------------------------
-
-
-def run_block(order: str, log: TextIO) -> None:
-    """Run batches of trials, writing a line before each and one after each of its trials.
-
-    What is not optimised compiles in less than half the time. It differs in the code that is made,
-    not in what XLA does with a convolution before that.
-    """
-    seed, names, batches, optimised = json.loads(order)
-    for batch in batches:
-        _say(log, run=batch)
-        for part in _attempt(seed, names, batch, optimised):
-            _say(log, **part)
-
-
-def _attempt(
-    seed: int, names: Sequence[str], batch: Batch, optimised: bool
-) -> Iterator[dict[str, Any]]:
-    trials = {index: draw(seed, index) for index in batch}
-    given = {index: operands_given(trial, operands(trial)) for index, trial in trials.items()}
-    jitted = [index for index in batch if trials[index].jit]
-
-    def run_one(index: int, arrays: Arrays) -> dict[str, Any]:
-        return run(trials[index], askable(trials[index], names), arrays)
-
-    def run_jitted(arrays: dict[int, Arrays]) -> dict[int, Any]:
-        return {index: run_one(index, arrays[index]) for index in jitted}
-
-    try:
-        arrays = {index: given[index] for index in jitted}
-        lowered = jax.jit(run_jitted).lower(arrays)
-        got = (lowered.compile() if optimised else compiled(lowered))(arrays)
-        got |= {index: run_one(index, given[index]) for index in batch if index not in jitted}
-    except Exception as error:
-        if len(batch) > 1:
-            for index in batch:
-                yield from _attempt(seed, names, [index], optimised)
-        else:
-            first = (str(error).strip() or "no message").splitlines()[0]
-            told = f"{type(error).__name__}: {first}"
-            wrong = [[batch[0], names, told]]
-            yield {"done": batch, "values": 0, "wrong": wrong, "kind": "errors"}
-        return
-    for index in batch:
-        count, wrong = check(trials[index], names, got[index])
-        told = [[index, [name], what] for name, what in wrong]
-        yield {"done": [index], "values": count, "wrong": told, "kind": "wrong"}
-
-
-def _say(log: TextIO, **record: Any) -> None:
-    log.write(json.dumps(record) + "\n")
-    log.flush()
