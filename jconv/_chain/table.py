@@ -10,8 +10,7 @@ from jconv._chain.record import ChainRecord, ChainRow
 from jconv._core.geometry import is_static
 from jconv._plan.table import WIDTH, amount, table, wrap
 
-NAME = 24
-"""Longer names of layers are cut."""
+NAME = 24  # characters; longer names of layers are cut, so that a row fits a hundred columns
 
 
 def chain_table(chain: ChainRecord) -> str:
@@ -32,7 +31,7 @@ def chain_table(chain: ChainRecord) -> str:
     ):
         lines += wrap(f"{title}: {count(total, names, unit)}")
     if names.legend:
-        # A definition is not broken in the middle.
+        # A line may break between two definitions, not inside one.
         known = [f"{n} = {text}".replace(" ", "\0") for n, text in names.legend.items()]
         lines += ["", *(line.replace("\0", " ") for line in wrap(", ".join(known)))]
     if chain.restores:
@@ -41,7 +40,7 @@ def chain_table(chain: ChainRecord) -> str:
 
 
 def count(value: Any, names: SizeNames, unit: str = "") -> str:
-    """An amount; where it is symbolic, in terms of the names, with a prefix for its number."""
+    """An amount as text: a number with an SI prefix, or a symbolic amount with the names."""
     if is_static(value):
         return amount(value, unit)
     text = names.show(value)

@@ -60,21 +60,7 @@ def conv_general_dilated(
         >>> jconv.compat.lax.conv_general_dilated(x, w, (2, 2), "SAME").shape
         (1, 16, 4, 4)
     """
-    return call(
-        "conv_general_dilated",
-        lhs,
-        rhs,
-        window_strides,
-        padding,
-        lhs_dilation,
-        rhs_dilation,
-        dimension_numbers,
-        feature_group_count,
-        batch_group_count,
-        precision,
-        preferred_element_type,
-        out_sharding,
-    )
+    return call("conv_general_dilated", **locals())
 
 
 def conv(
@@ -92,8 +78,7 @@ def conv(
         >>> jconv.compat.lax.conv(jnp.ones((1, 3, 8)), jnp.ones((4, 3, 3)), (2,), "VALID").shape
         (1, 4, 3)
     """
-    how = {"precision": precision, "preferred_element_type": preferred_element_type}
-    return call("conv", lhs, rhs, window_strides, padding, **how)
+    return call("conv", **locals())
 
 
 def conv_with_general_padding(
@@ -114,9 +99,7 @@ def conv_with_general_padding(
         >>> jconv.compat.lax.conv_with_general_padding(x, w, (1,), [(2, 0)], None, (2,)).shape
         (1, 4, 6)
     """
-    how = {"precision": precision, "preferred_element_type": preferred_element_type}
-    op = "conv_with_general_padding"
-    return call(op, lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, **how)
+    return call("conv_with_general_padding", **locals())
 
 
 def conv_transpose(
@@ -176,7 +159,7 @@ def conv_transpose(
 
 
 def _transposed(window: Any, stride: int, padding: str | tuple[Any, Any]) -> tuple[Any, Any]:
-    """lax's pads of the dilated lhs: for SAME so many that s rows come of each."""
+    """lax's pads of the dilated lhs; with SAME's, one row of lhs makes `stride` rows."""
     if not isinstance(padding, str):
         return window - 1 - padding[0], window - 1 - padding[1]
     if padding == "VALID":
