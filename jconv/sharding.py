@@ -62,7 +62,7 @@ def conv(
     Raises:
         ConvError: where the result's rows do not divide among the devices, or as `jconv.conv`.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
         >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
@@ -121,7 +121,7 @@ def conv_input_grad(
     Raises:
         ConvError: as `jconv.conv_input_grad` on the whole arrays.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
         >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
@@ -183,7 +183,7 @@ def conv_filter_grad(
     Raises:
         ConvError: as `jconv.conv_filter_grad` on the whole arrays.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
         >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
@@ -246,7 +246,7 @@ def conv_transpose(
         ConvError: where the result's rows do not divide among the devices, or as
             `jconv.conv_transpose`.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
         >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))

@@ -60,7 +60,7 @@ def init(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w = jnp.ones((5, 3, 8))
         >>> jconv.streaming.init(w, batch=2, channels=3).shape
@@ -142,7 +142,7 @@ def conv(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w = jnp.ones((3, 1, 1))
         >>> state = jconv.streaming.init(w, batch=1, channels=1)
@@ -217,7 +217,7 @@ def conv_transpose(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w = jnp.ones((3, 1, 1))
         >>> state = jconv.streaming.init(w, batch=1, channels=1, stride=2)

@@ -50,7 +50,7 @@ class Buckets(NamedTuple):
     def place(self, size: Any) -> int:
         """The index of the bucket for an example of this size: the cheapest that holds it.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> chain = jconv.plan_chain((1, "t", 1), [("conv", {"features": 8, "kernel": 3})])
             >>> chain.buckets([90, 100, 390, 400], most=2).place(95)

@@ -46,7 +46,7 @@ class ChainPlan(ChainRecord):
     def at(self, **sizes: Size) -> ChainPlan:
         """This chain with some of its symbols given sizes.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> layers = [("conv", {"features": 8, "kernel": 3, "stride": 2})]
             >>> jconv.plan_chain(("b", "h", 3), layers).at(b=1, h=9).y_shape
@@ -84,7 +84,7 @@ class ChainPlan(ChainRecord):
         Raises:
             ConvError: if the sizes do not fit the chain, or it cannot be planned at one of them.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> chain = jconv.plan_chain((1, "t", 1), [("conv", {"features": 8, "kernel": 3})])
             >>> largest, padding = chain.buckets([90, 100, 100, 390, 400], most=2)
@@ -101,7 +101,7 @@ class ChainPlan(ChainRecord):
         Raises:
             ConvError: naming the layer that cannot run on a stream.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> layer = ("conv", {"features": 8, "kernel": 5, "stride": 2, "padding": "CAUSAL"})
             >>> stream = jconv.plan_chain((1, "t", 3), [layer]).stream()
@@ -164,7 +164,7 @@ def plan_chain(
     Raises:
         ConvError: naming the layer, its key, and what would do; for a file, the line.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> chain = jconv.plan_chain((1, 15, 15, 3), [
         ...     ("conv", {"name": "down", "features": 8, "kernel": 3, "stride": 2}),

@@ -85,7 +85,7 @@ class StreamPlan:
     def init(self) -> dict[str, Any]:
         """The state of each convolution before the first chunk, by the layer's name: zeros.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> layer = ("conv", {"features": 8, "kernel": 5, "padding": "CAUSAL"})
             >>> states = jconv.plan_chain((1, "t", 3), [layer]).stream().init()

@@ -77,7 +77,7 @@ class ConvError(ValueError):
         together: whether the remedies mend the call only if all of them are made.
         message: what does not fit, in words.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> try:
         ...     jconv.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 4, 8)))

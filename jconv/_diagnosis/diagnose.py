@@ -203,7 +203,7 @@ def diagnose(
     Raises:
         ConvError: for a keyword that the operation does not have; it is a TypeError as well.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> found = jconv.diagnose(x_shape=(1, 3, 32, 32), w_shape=(3, 3, 3, 8))
         >>> found.ok, found.argument, found.remedies[0].value

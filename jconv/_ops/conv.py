@@ -86,7 +86,7 @@ def conv(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 8))
         >>> jconv.conv(x, w, stride=2).shape
@@ -146,7 +146,7 @@ def conv_input_grad(
     Raises:
         ConvError: if no forward convolution with these arguments takes input_shape to g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> g, w = jnp.ones((1, 3, 3, 8)), jnp.ones((3, 3, 3, 8))
         >>> jconv.conv_input_grad(g, w, input_shape=(6, 5), stride=2).shape
@@ -206,7 +206,7 @@ def conv_filter_grad(
     Raises:
         ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((1, 5, 5, 3)), jnp.ones((1, 3, 3, 8))
         >>> jconv.conv_filter_grad(x, g, filter_shape=(3, 3), stride=2).shape
@@ -269,7 +269,7 @@ def conv_transpose(
     Raises:
         ConvError: if conv takes no such shape to x's; the message lists those that it does.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 6, 6, 8)), jnp.ones((3, 3, 4, 8))
         >>> jconv.conv_transpose(x, w, stride=2, padding=1, output_padding=1).shape

@@ -73,7 +73,7 @@ def custom_conv(
         ConvError: when a setting or a leg cannot be used, or, once called, when a backprop
             returns another shape than its operand's.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv
         >>> feedback = jnp.ones((3, 3, 2, 4))
         >>> f = jconv.custom_conv(

@@ -357,7 +357,7 @@ else:
 def convs_saveable(primitive: Any, *_: Any, **__: Any) -> bool:
     """A rematerialisation policy for jax.checkpoint: keep what convolutions computed.
 
-    Example:
+    Examples:
         >>> import jax, jconv
         >>> step = jax.checkpoint(lambda x, w: jconv.conv(x, w), policy=jconv.convs_saveable)
     """

@@ -64,7 +64,7 @@ def unfold(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 6, 6, 3)), jnp.ones((3, 3, 3, 8))
         >>> patches = jconv.unfold(x, 3, stride=2)
@@ -131,7 +131,7 @@ def fold(
     Raises:
         ConvError: if unfold with these arguments takes input_shape to other patches.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> patches = jconv.unfold(jnp.ones((1, 4, 1)), 3)
         >>> jconv.fold(patches, 3, input_shape=(4,))[0, :, 0]

@@ -58,7 +58,7 @@ class Plan(PlanCalls):
     def at(self, **sizes: Size) -> Plan:
         """This plan with some of its symbols given sizes.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> p = jconv.plan(("b", "h", "w", 3), (7, 7, 3, 64), stride=2)
             >>> p.at(b=8, h=224, w=224).y_shape
@@ -114,7 +114,7 @@ def plan(
     Raises:
         ConvError: as `conv` would raise it.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> p = jconv.plan((8, 224, 224, 3), (7, 7, 3, 64), stride=2)
         >>> p.y_shape, p.padding, p.remainder
@@ -148,7 +148,7 @@ def plan_transpose(
 ) -> Plan:
     """Plan a transposed convolution; arguments as in `plan`, keywords those of `conv_transpose`.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> jconv.plan_transpose((1, "h", "w", 8), (2, 2, 4, 8), stride=2, padding="VALID").y_shape
         (1, 2*h, 2*w, 4)

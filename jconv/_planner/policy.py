@@ -81,7 +81,7 @@ def policy(rule: str = "auto", *, workspace: int | None = None) -> Iterator[Poli
     Raises:
         ConvError: if `rule` or `workspace` is none of those.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> with jconv.policy("exact"):
         ...     y = jconv.conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))

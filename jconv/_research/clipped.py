@@ -83,7 +83,7 @@ def clipped_grad(
         ConvError: for arguments that do not fit; when called, for a loss that does not return
             one loss for each example, or in which examples can be seen to depend on each other.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> loss = lambda w, x: 3 * (x @ w)
         >>> f = jconv.clipped_grad(loss, max_norm=5.0, return_norms=True)

@@ -69,7 +69,7 @@ def kfac_factors(
     Raises:
         ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((2, 5, 5, 3)), jnp.ones((2, 5, 5, 8))
         >>> a, b = jconv.kfac_factors(x, g, filter_shape=(3, 3), bias=True)

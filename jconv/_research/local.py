@@ -46,7 +46,7 @@ def locally_connected(
         ConvError: if the arguments do not fit together; it says the output's size where that is
             not w's.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 6, 6, 2)), jnp.ones((3, 3, 2, 2, 2, 8))
         >>> jconv.locally_connected(x, w, stride=2).shape

@@ -47,7 +47,7 @@ def per_example_filter_grads(
     Raises:
         ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((2, 5, 5, 3)), jnp.ones((2, 3, 3, 8))
         >>> jconv.per_example_filter_grads(x, g, filter_shape=(3, 3), stride=2).shape
@@ -110,7 +110,7 @@ def filter_grad_norms(
     Raises:
         ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((2, 1, 1, 3)), jnp.ones((2, 1, 1, 3))
         >>> jconv.filter_grad_norms(x, g, filter_shape=(1, 1))

@@ -65,7 +65,7 @@ def plan_operation(
     Raises:
         ConvError: as the operation would raise it, or for an operation without such a plan.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> jconv.plan_operation("filter_grad_norms", (32, 7, 7, 512), (3, 3, 512, 512)).way
         'gram'

@@ -34,7 +34,7 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
     Raises:
         ConvError: if fn cannot be called.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
         >>> loss = lambda x, w: jconv.conv(x, w).sum()
@@ -63,7 +63,7 @@ def problems_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Problem]:
         results = jax.tree.leaves(fn(*jax.tree.unflatten(structure, filled)))
         return [result for result in results if isinstance(result, jax.Array)]
 
-    # What lax's convolutions are is what accelerate makes of them.
+    # accelerate replaces lax's convolutions by jconv's, whose problems can then be read.
     can_rewrite = jax_hooks.JAXPRS is not None and PRIMITIVES
     read = accelerate(on_arrays) if can_rewrite else on_arrays
     jaxpr = jax.make_jaxpr(read)(*(leaves[place] for place in places))
@@ -83,7 +83,7 @@ def problems_in(jaxpr: Any) -> Iterator[Problem]:
 
 
 def _inside(value: Any) -> Iterator[Problem]:
-    """The problems in whatever jaxprs a parameter holds."""
+    """The problems in the jaxprs that an equation's parameter holds."""
     if isinstance(value, tuple | list):
         for entry in value:
             yield from _inside(entry)
@@ -93,7 +93,7 @@ def _inside(value: Any) -> Iterator[Problem]:
 
 
 def _from_lax(equation: Any) -> Problem:
-    """A convolution of lax that jconv has none for, as a forward one."""
+    """A lax convolution that jconv has no operation for, described as a forward one."""
     params = equation.params
     lhs, rhs = (variable.aval for variable in equation.invars)
     (result,) = equation.outvars

@@ -49,7 +49,7 @@ def conv(
 ) -> Array:
     """`keras.ops.conv`: groups follow from the channels; an empty result is an error.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
         >>> jconv.compat.keras.conv(x, w, strides=2, padding="same").shape
@@ -82,7 +82,7 @@ def depthwise_conv(
 ) -> Array:
     """`keras.ops.depthwise_conv`: kernel (spatial..., channels, multiplier).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2))
         >>> jconv.compat.keras.depthwise_conv(x, w, padding="same").shape
@@ -102,7 +102,7 @@ def separable_conv(
 ) -> Array:
     """`keras.ops.separable_conv`: a depthwise convolution, then one over its channels.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, d, p = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1, 6, 4))
         >>> jconv.compat.keras.separable_conv(x, d, p, strides=2).shape
@@ -136,7 +136,7 @@ def conv_transpose(
         valid, None   s * (n - 1) + max(K, s)        valid, p   s * (n - 1) + K + p
         same, None    s * n                          same, p    s * (n - 1) + K % 2 + p
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 4, 3)), jnp.ones((3, 3, 5, 3))
         >>> jconv.compat.keras.conv_transpose(x, w, strides=2, padding="same").shape

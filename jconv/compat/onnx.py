@@ -61,7 +61,7 @@ def conv(
 ) -> Array:
     """ONNX's Conv.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> X, W = jnp.ones((1, 3, 8, 8)), jnp.ones((4, 3, 3, 3))
         >>> jconv.compat.onnx.conv(X, W, pads=[1, 1, 0, 0], strides=[2, 2]).shape
@@ -89,7 +89,7 @@ def conv_integer(
 
     Padding is zero after the subtraction, so a padded row counts as the zero point.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.full((1, 1, 3, 3), 5, jnp.uint8), jnp.ones((1, 1, 2, 2), jnp.uint8)
         >>> int(jconv.compat.onnx.conv_integer(x, w, jnp.uint8(3))[0, 0, 0, 0])
@@ -129,7 +129,7 @@ def conv_transpose(
     off, half of them at each end; an odd row is cut off the end for SAME_UPPER, off the start
     otherwise. Without output_shape, SAME_UPPER and SAME_LOWER make s * n rows.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> X, W = jnp.ones((1, 4, 5, 5)), jnp.ones((4, 3, 3, 3))
         >>> jconv.compat.onnx.conv_transpose(X, W, strides=[2, 2], output_shape=[10, 9]).shape
@@ -179,7 +179,7 @@ def col2im(
 ) -> Array:
     """ONNX's Col2Im at any rank: (N, C * taps, windows) to (N, C, image...), overlaps added up.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.compat.onnx.col2im(jnp.ones((1, 5, 5)), (5, 5), (1, 5)).shape
         (1, 1, 5, 5)

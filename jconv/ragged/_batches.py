@@ -45,7 +45,7 @@ def stack(
     Raises:
         ConvError: if the arrays differ in more than their spatial sizes.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, sizes = jconv.ragged.stack([jnp.ones((5, 3)), jnp.ones((9, 3))], multiple_of=4)
         >>> x.shape, sizes.tolist()
@@ -131,7 +131,7 @@ def unstack(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> lis
     Raises:
         ConvError: if sizes are traced, or out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, sizes = jconv.ragged.stack([jnp.ones((5, 3)), jnp.ones((9, 3))])
         >>> [one.shape for one in jconv.ragged.unstack(x, sizes)]
@@ -167,7 +167,7 @@ def mask(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> Array:
     Raises:
         ConvError: if the sizes do not fit x.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.ragged.mask(jnp.ones((2, 3, 1)), jnp.array([3, 1]))[:, :, 0].tolist()
         [[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]
@@ -191,7 +191,7 @@ def sum(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> Array:
     Raises:
         ConvError: if the sizes do not fit x.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.ragged.sum(jnp.ones((2, 3, 1)), jnp.array([3, 1])).tolist()
         [[3.0], [1.0]]
@@ -215,7 +215,7 @@ def mean(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> Array:
     Raises:
         ConvError: if the sizes do not fit x.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.ragged.mean(jnp.ones((2, 3, 1)), jnp.array([3, 1])).tolist()
         [[1.0], [1.0]]

@@ -68,7 +68,7 @@ def conv(
     Raises:
         ConvError: if the arguments do not fit together, or known sizes are out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, sizes = jconv.ragged.stack([jnp.ones((5, 7, 3)), jnp.ones((6, 4, 3))])
         >>> y, y_sizes = jconv.ragged.conv(x, jnp.ones((3, 3, 3, 8)), sizes, stride=2)
@@ -138,7 +138,7 @@ def conv_transpose(
     Raises:
         ConvError: if the arguments do not fit together, or known sizes are out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> h, w = jnp.ones((2, 3, 8)), jnp.ones((3, 4, 8))
         >>> y, y_sizes = jconv.ragged.conv_transpose(

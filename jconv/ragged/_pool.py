@@ -54,7 +54,7 @@ def pool(
     Raises:
         ConvError: if the arguments do not fit together, or known sizes are out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, sizes = jconv.ragged.stack([jnp.ones((5, 7, 3)), jnp.ones((6, 4, 3))])
         >>> y, y_sizes = jconv.ragged.pool(x, sizes, 2)

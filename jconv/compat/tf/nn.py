@@ -39,7 +39,7 @@ def conv1d(
 ) -> Array:
     """`tf.nn.conv1d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.compat.tf.nn.conv1d(jnp.ones((1, 8, 3)), jnp.ones((3, 3, 4)), 2, "SAME").shape
         (1, 4, 4)
@@ -58,7 +58,7 @@ def conv2d(
 ) -> Array:
     """`tf.nn.conv2d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
         >>> jconv.compat.tf.nn.conv2d(x, w, 2, [[0, 0], [1, 0], [0, 1], [0, 0]]).shape
@@ -78,7 +78,7 @@ def conv3d(
 ) -> Array:
     """`tf.nn.conv3d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 8, 8, 3)), jnp.ones((3, 3, 3, 3, 4))
         >>> jconv.compat.tf.nn.conv3d(x, w, [1, 1, 2, 2, 1], "SAME").shape
@@ -99,7 +99,7 @@ def conv1d_transpose(
 ) -> Array:
     """`tf.nn.conv1d_transpose`: filters (width, out, in), output_shape the full shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 3)), jnp.ones((3, 5, 3))
         >>> jconv.compat.tf.nn.conv1d_transpose(x, w, (1, 7, 5), 2).shape
@@ -120,7 +120,7 @@ def conv2d_transpose(
 ) -> Array:
     """`tf.nn.conv2d_transpose`: filters (height, width, out, in), output_shape the full shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 4, 3)), jnp.ones((3, 3, 5, 3))
         >>> jconv.compat.tf.nn.conv2d_transpose(x, w, (1, 7, 8, 5), 2).shape
@@ -141,7 +141,7 @@ def conv3d_transpose(
 ) -> Array:
     """`tf.nn.conv3d_transpose`: filters (..., out, in), output_shape the full shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 2, 2, 2, 3)), jnp.ones((2, 2, 2, 5, 3))
         >>> jconv.compat.tf.nn.conv3d_transpose(x, w, (1, 4, 4, 3, 5), 2).shape
@@ -155,7 +155,7 @@ def atrous_conv2d(
 ) -> Array:
     """`tf.nn.atrous_conv2d`: channels last, one dilation for both axes.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
         >>> jconv.compat.tf.nn.atrous_conv2d(x, w, 2, "VALID").shape
@@ -176,7 +176,7 @@ def depthwise_conv2d(
 ) -> Array:
     """`tf.nn.depthwise_conv2d`: filter (height, width, channels, multiplier).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2))
         >>> jconv.compat.tf.nn.depthwise_conv2d(x, w, [1, 2, 2, 1], "SAME").shape
@@ -197,7 +197,7 @@ def separable_conv2d(
 ) -> Array:
     """`tf.nn.separable_conv2d`: a depthwise convolution, then one of 1x1 over its channels.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, d, p = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1, 6, 4))
         >>> jconv.compat.tf.nn.separable_conv2d(x, d, p, [1, 2, 2, 1], "SAME").shape
@@ -220,15 +220,15 @@ def _settings(op: str, rank: int, given: dict[str, Any], stride: str = "strides"
     return common.settings(op, rank, given[stride], *how, stride_name=stride, lists=lists)
 
 
-def _depthwise(op: str, name: str, **given: Any) -> Array:
+def _depthwise(op: str, filter_name: str, **given: Any) -> Array:
     x = read_array(op, "input", given["input"], (4,))
-    w = read_array(op, name, given[name], (4,))
+    w = read_array(op, filter_name, given[filter_name], (4,))
     how = _settings(op, 2, given)
     if max(how["dilation"]) > 1 and max(how["stride"]) > 1:
         remedies = [("dilations", None), ("strides", [1, 1, 1, 1])]
         expected = "1 where strides are larger than 1"
         raise wrong(op, "dilations", given["dilations"], expected, remedies=remedies)
-    return common.depthwise(op, x, w, how, given, names={"w": name})
+    return common.depthwise(op, x, w, how, given, names={"w": filter_name})
 
 
 def _conv(op: str, rank: int, *, names: dict[str, str] | None = None, **given: Any) -> Array:

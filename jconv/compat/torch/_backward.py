@@ -37,7 +37,7 @@ def convolution_backward(
         bias_sizes: None, or the bias's shape.
         output_mask: which of the three gradients are wanted; the others come back as None.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w, g = jnp.ones((1, 3, 8)), jnp.ones((4, 3, 3)), jnp.ones((1, 4, 6))
         >>> backward = jconv.compat.torch.convolution_backward

@@ -25,7 +25,7 @@ def conv_transpose1d(
 ) -> Array:
     """`torch.nn.functional.conv_transpose1d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 8)), jnp.ones((4, 3, 3))
         >>> jconv.compat.torch.conv_transpose1d(x, w, stride=2, padding=1, output_padding=1).shape
@@ -46,7 +46,7 @@ def conv_transpose2d(
 ) -> Array:
     """`torch.nn.functional.conv_transpose2d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 5, 6)), jnp.ones((4, 3, 3, 3))
         >>> jconv.compat.torch.conv_transpose2d(x, w, stride=2, padding=1).shape
@@ -67,7 +67,7 @@ def conv_transpose3d(
 ) -> Array:
     """`torch.nn.functional.conv_transpose3d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 2, 3, 4)), jnp.ones((4, 3, 2, 2, 2))
         >>> jconv.compat.torch.conv_transpose3d(x, w, stride=2).shape
