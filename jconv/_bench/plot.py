@@ -19,7 +19,7 @@ def can_plot() -> bool:
 
 
 def check_plotting() -> None:
-    """Before an hour of measurements rather than after it."""
+    """Raise the error for a missing matplotlib now, before an hour of measurements."""
     if not can_plot():
         raise ConvError(
             'bench: a plot needs matplotlib: pip install "jconv[bench]".',

@@ -29,9 +29,9 @@ class ClippedPart:
     """How `clipped_grad` finds the norms of some parameters.
 
     Attributes:
-        parameters: their paths in the differentiated arguments.
-        uses: names of the equations in which they meet the example's values.
-        way: what runs.
+        parameters: the parameters' paths in the differentiated arguments.
+        uses: names of the equations that combine a parameter with values of the example.
+        way: how their norms are found.
     """
 
     parameters: tuple[str, ...]

@@ -47,10 +47,10 @@ def kfac_factors(
 ) -> tuple[Array, Array]:
     """The sums over examples and places of p p^T and g g^T, p the window that a place reads.
 
-    They are the two Kronecker factors of a convolution's Fisher matrix before any normalisation:
-    divide both by the number of examples, say, and one of them by the number of places as well.
-    Windows are never held where they would exceed the policy's workspace: at stride 1 the sum of
-    p p^T may go by the autocorrelation of x, elsewhere windows are laid out a block at a time.
+    They are the two Kronecker factors of a convolution's Fisher matrix before any normalisation.
+    A usual one divides both by the number of examples and one of them by the number of places.
+    Windows never take more memory than the policy's workspace: at stride 1 the sum of p p^T may be
+    computed from the autocorrelation of x; otherwise windows are laid out a block at a time.
     `plan_operation` says which.
 
     Args:
@@ -132,11 +132,11 @@ def _windows_limit(problem: Problem) -> int:
 def _no_core(problem: Problem) -> str | None:
     """Why the autocorrelation has nothing to sum up, or None."""
     if any(axis.s > 1 or axis.b > 1 for axis in problem.axes):
-        return "is for stride 1 and inputs that are not dilated"
+        return "only supports stride 1 and no input dilation"
     if all(axis.k == 1 for axis in problem.axes):
-        return "is for more than one tap"
+        return "only supports filters of more than one tap"
     if any(axis.o <= 2 * reach(axis) for axis in problem.axes):
-        return "is for images of which more than the borders is left"
+        return "only supports images larger than their border strips"
     return None
 
 

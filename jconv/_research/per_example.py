@@ -94,8 +94,8 @@ def filter_grad_norms(
     Of two ways the cheaper one runs, by the cost model and within the policy's workspace: form
     one gradient after another and keep its norm, or multiply Gram matrices of windows and of
     cotangents, of which |w'|^2 = sum over o, o' of <p[o], p[o']> <g[o], g[o']> needs no gradient.
-    `plan_operation` says which. Policy "exact" and precision HIGHEST always form them: the Gram
-    matrices' products are others, and their rounding is that of |x|^2 |g|^2.
+    `plan_operation` says which. Policy "exact" and precision HIGHEST always form the gradients:
+    Gram matrices multiply other numbers, with a rounding error relative to |x|^2 |g|^2.
 
     Args:
         x: input of the forward convolution, (N, spatial..., C) unless `layout` says otherwise.
