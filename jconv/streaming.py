@@ -27,7 +27,7 @@ from jconv._core.layout import LayoutError, parse_layout
 from jconv._core.problem import compute_dtype
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops import conv as ops
-from jconv._ops.conv import Ints, Layout, Padding, Precision
+from jconv._ops.conv import Ints, Layout, Padding, PaddingMode, Precision
 
 __all__ = ["conv", "conv_transpose", "init"]
 
@@ -121,7 +121,7 @@ def conv(
     groups: int = 1,
     layout: Layout = None,
     padding: Padding = "SAME",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> tuple[Array, Array]:
@@ -135,7 +135,8 @@ def conv(
         w: filter, (time, spatial..., C / groups, O).
         state: the state that `init` or the call before returned.
         stride, dilation, groups, layout, precision, preferred_element_type: as in `conv`.
-        padding, padding_mode: for the spatial axes after time, as in `conv`.
+        padding, padding_mode: for the spatial axes after time, as in `conv`; one entry for all of
+            these axes, or an entry for each.
 
     Returns:
         (y, state): time / stride rows of the result, and the state for the next chunk.
@@ -158,7 +159,6 @@ def conv(
         "dilation": dilation,
         "groups": groups,
         "layout": layout,
-        "padding_mode": padding_mode,
         "precision": precision,
         "preferred_element_type": preferred_element_type,
     }
@@ -172,12 +172,14 @@ def conv(
     kept = _carried(time.k, time.d)
     past = _checked_state(op, state, (rows.shape[0], kept, *rows.shape[2:]))
     pads = _further_pads(op, padding, others)
+    modes = settings.read_modes(op, padding_mode, len(others))
     # The state holds rows of earlier chunks, so it has the chunks' dtype.
     seen = jnp.concatenate([past.astype(rows.dtype), rows], axis=1)
     y = ops.conv(
         seen,
         jnp.transpose(as_operand(w), order.w),
         padding=[(0, 0), *pads],
+        padding_mode=["zeros", *modes],
         **{**keywords, "layout": None},
     )
     left = lax.slice_in_dim(seen, rows.shape[1], rows.shape[1] + kept, axis=1)
@@ -286,8 +288,7 @@ def _resolve(op: str, chunk: Any, w: Any, keywords: dict[str, Any]) -> Resolved:
     given = {"chunk": chunk, "w": w, **keywords}
     with worded(op, names, given, dict.fromkeys(names, same_value)):
         plain = {**keywords, "padding": "CAUSAL"}
-        mode = plain.pop("padding_mode", "zeros")
-        settings.read_choice("conv", "padding_mode", mode, settings.MODES)
+        plain.pop("padding_mode", None)
         call = make_call(op.partition(".")[2], {"x": chunk, "w": w}, **plain)
         return resolve_or_explain(call)
 

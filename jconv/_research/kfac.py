@@ -14,7 +14,7 @@ from jconv._algorithms._arrange import precision as precision_of
 from jconv._core import jax_hooks
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
-from jconv._ops.conv import Ints, Layout, Padding, Precision
+from jconv._ops.conv import Ints, Layout, Padding, PaddingMode, Precision
 from jconv._planner.choose import choose
 from jconv._research.chunks import CHUNK_BYTES
 from jconv._research.norms import Way
@@ -42,7 +42,7 @@ def kfac_factors(
     input_dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
 ) -> tuple[Array, Array]:
     """The sums over examples and places of p p^T and g g^T, p the window that a place reads.

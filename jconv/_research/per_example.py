@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jconv._core.problem import Problem
-from jconv._ops.conv import Ints, Layout, Padding, Precision
+from jconv._ops.conv import Ints, Layout, Padding, PaddingMode, Precision
 from jconv._ops.primitives import run_leg
 from jconv._research.norms import squared_norms
 from jconv._research.operands import Operands, read_operands
@@ -27,7 +27,7 @@ def per_example_filter_grads(
     input_dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
 ) -> Array:
     """One filter gradient for each example: `conv_filter_grad` without its sum over the batch.
@@ -86,7 +86,7 @@ def filter_grad_norms(
     input_dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
 ) -> Array:
     """The Euclidean norm of each example's filter gradient, without holding the gradients.

@@ -42,7 +42,7 @@ class Setup:
     @property
     def bordered(self) -> bool:
         """Whether borders are copied from each example's own rows."""
-        return any(rule.mode != "zeros" for rule in self.rules)
+        return any(rule.bordered for rule in self.rules)
 
     @property
     def laid_out(self) -> bool:
@@ -81,17 +81,8 @@ def read_setup(op: str, call: Call, resolved: Resolved) -> Setup:
             expected="a filter whose spatial sizes are whole numbers",
         )
     modes = settings.read_modes(op, call.padding_mode, len(axes))
-    if any(low != high for low, high in modes):
-        raise ConvError(
-            f"{op}: `padding_mode` has two modes for the sides of one axis; the sides of ragged "
-            "examples have one mode.",
-            argument="padding_mode",
-            got=call.padding_mode,
-            expected="one mode for each spatial axis",
-            remedies=[Remedy.use("padding_mode", tuple(low for low, _ in modes))],
-        )
     rules = tuple(
-        Rule(axis.k, s[a], d[a], b[a], padding[a], modes[a][0]) for a, axis in enumerate(axes)
+        Rule(axis.k, s[a], d[a], b[a], padding[a], modes[a]) for a, axis in enumerate(axes)
     )
     problem = resolved.problem
     smeared = _smeared(capture(problem, call.precision))

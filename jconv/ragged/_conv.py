@@ -25,7 +25,7 @@ from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Size, is_static, max_size
 from jconv._core.problem import compute_dtype
 from jconv._ops import conv as ops
-from jconv._ops.conv import Ints, Layout, Padding, Precision
+from jconv._ops.conv import Ints, Layout, Padding, PaddingMode, Precision
 from jconv.ragged import _lay as lay
 from jconv.ragged._call import Setup, read_call, read_setup, read_sizes
 from jconv.ragged._rule import Rule
@@ -42,7 +42,7 @@ def conv(
     input_dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> tuple[Array, Array]:
@@ -110,7 +110,7 @@ def conv_transpose(
     dilation: Ints = 1,
     groups: int = 1,
     layout: Layout = None,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> tuple[Array, Array]:
@@ -287,19 +287,19 @@ def _lows(setup: Setup, sizes: Array) -> list[lay.Low]:
 def _whole(setup: Setup, sizes: Sequence[Size], reach: Sequence[Size]) -> tuple[Size, ...]:
     """Rows that hold every example with both its borders; `reach` where there are none."""
     return tuple(
-        size + max(rule.low[1], 0) + max(rule.most_high, 0) if rule.mode != "zeros" else rows
+        size + max(rule.low[1], 0) + max(rule.most_high, 0) if rule.bordered else rows
         for rule, size, rows in zip(setup.rules, sizes, reach, strict=True)
     )
 
 
-def _bordered(setup: Setup, sizes: Array) -> list[tuple[int, lay.Low, Any, str]]:
-    """For each axis whose borders are copied: the axis, its low rows, its pads and the mode."""
+def _bordered(setup: Setup, sizes: Array) -> list[tuple[int, lay.Low, Any, lay.Modes]]:
+    """For each axis whose borders are copied: the axis, its low rows, its pads and its modes."""
     found = []
     for a, (rule, low) in enumerate(zip(setup.rules, _lows(setup, sizes), strict=True)):
-        if rule.mode != "zeros":
+        if rule.bordered:
             at = sizes[:, a]
             pads = (rule.lows(at), rule.low[1]), (rule.highs(at), rule.most_high)
-            found.append((a, low, pads, rule.mode))
+            found.append((a, low, pads, rule.modes))
     return found
 
 
@@ -309,16 +309,16 @@ def _laid_out(setup: Setup, x: Array, sizes: Array, outputs: tuple[Size, ...]) -
         x = x.astype(compute_dtype(str(dtype)))
     whole = _whole(setup, x.shape[1:-1], reach)
     x = lay.lay(x, _lows(setup, sizes), whole)
-    for axis, low, pads, mode in _bordered(setup, sizes):
-        x = lay.borders(x, sizes, axis, low, pads, mode)
+    for axis, low, pads, modes in _bordered(setup, sizes):
+        x = lay.borders(x, sizes, axis, low, pads, modes)
     return lay.resized(x, reach).astype(dtype)
 
 
 def _laid_back(setup: Setup, g: Array, sizes: Array, rows: tuple[Size, ...]) -> Array:
     """The adjoint of `_laid_out`."""
     g = lay.resized(g, _whole(setup, rows, g.shape[1:-1]))
-    for axis, low, pads, mode in reversed(_bordered(setup, sizes)):
-        g = lay.borders_adjoint(g, sizes, axis, low, pads, mode)
+    for axis, low, pads, modes in reversed(_bordered(setup, sizes)):
+        g = lay.borders_adjoint(g, sizes, axis, low, pads, modes)
     return lay.lay_adjoint(g, sizes, _lows(setup, sizes), rows)
 
 
@@ -372,20 +372,23 @@ def _check_borders(op: str, setup: Setup, sizes: Any, padding: Any) -> None:
     if not setup.bordered or not isinstance(sizes, np.ndarray):
         return
     for a, rule in enumerate(setup.rules):
-        less = {"reflect": 1, "circular": 0}.get(rule.mode)
         with jax.ensure_compile_time_eval():
             pads = [np.asarray(pads(sizes[:, a])) for pads in (rule.lows, rule.highs)]
-        amount = np.broadcast_to(np.maximum(*pads), len(sizes))
-        needed = np.where(amount > 0, 1 if less is None else amount + less, 0)
-        for (n,) in np.argwhere(sizes[:, a] < needed)[:1]:
-            raise ConvError(
-                f"{op}: {rule.mode} padding copies {amount[n]} rows, and example {n} has "
-                f"{sizes[n, a]} on spatial axis {a}.",
-                argument="padding",
-                got=padding,
-                expected=f"examples of {needed[n]} rows or more on spatial axis {a}",
-                remedies=[Remedy("padding_mode", "zeros", "pass padding_mode='zeros'")],
-            )
+        for mode, amounts in zip(rule.modes, pads, strict=True):
+            if mode == "zeros":
+                continue
+            amount = np.broadcast_to(amounts, len(sizes))
+            least = {"reflect": amount + 1, "circular": amount}.get(mode, 1)
+            needed = np.where(amount > 0, least, 0)
+            for (n,) in np.argwhere(sizes[:, a] < needed)[:1]:
+                raise ConvError(
+                    f"{op}: {mode} padding copies {amount[n]} rows, and example {n} has "
+                    f"{sizes[n, a]} on spatial axis {a}.",
+                    argument="padding",
+                    got=padding,
+                    expected=f"examples of {needed[n]} rows or more on spatial axis {a}",
+                    remedies=[Remedy("padding_mode", "zeros", "pass padding_mode='zeros'")],
+                )
 
 
 def _each(function: Any, setup: Setup, sizes: Any) -> list[Any]:

@@ -117,26 +117,32 @@ def resized(x: jax.Array, rows: Sequence[Size]) -> jax.Array:
 # Padding modes other than zeros ---------------------------------------------------------------
 
 
-def borders(x: jax.Array, sizes: jax.Array, axis: int, low: Low, pads: Any, mode: str) -> jax.Array:
+Modes = tuple[str, str]  # of the border before an example's rows, and of the one behind them
+
+
+def borders(
+    x: jax.Array, sizes: jax.Array, axis: int, low: Low, pads: Any, modes: Modes
+) -> jax.Array:
     """x, laid out, with each example's border rows on one axis copied from its own rows."""
-    for to, source in _border_rows(sizes[:, axis], low[0], pads, mode, x.shape[axis + 1]):
+    for to, source in _border_rows(sizes[:, axis], low[0], pads, modes, x.shape[axis + 1]):
         x = _moved(x, axis, source, to)
     return x
 
 
 def borders_adjoint(
-    g: jax.Array, sizes: jax.Array, axis: int, low: Low, pads: Any, mode: str
+    g: jax.Array, sizes: jax.Array, axis: int, low: Low, pads: Any, modes: Modes
 ) -> jax.Array:
     """The adjoint of `borders`: each border row is added to the row that it is a copy of."""
-    for to, source in reversed(_border_rows(sizes[:, axis], low[0], pads, mode, g.shape[axis + 1])):
+    rows = _border_rows(sizes[:, axis], low[0], pads, modes, g.shape[axis + 1])
+    for to, source in reversed(rows):
         g = _moved(g, axis, to, source)
     return g
 
 
 def _border_rows(
-    sizes: jax.Array, low: Any, pads: Any, mode: str, total: Size
+    sizes: jax.Array, low: Any, pads: Any, modes: Modes, total: Size
 ) -> list[tuple[jax.Array, jax.Array]]:
-    """For each side with a border, the rows (N, p) to fill and the rows (N, p) that they copy.
+    """For each side whose border is copied, the rows (N, p) to fill and the rows that they copy.
 
     A row outside of 0..total stands for no row. Where an example has fewer rows than its border
     copies, its nearest row is taken.
@@ -144,8 +150,8 @@ def _border_rows(
     sides = []
     last = sizes[:, None] - 1
     start = jnp.broadcast_to(jnp.asarray(low, sizes.dtype), sizes.shape)[:, None]
-    for at_start, (amount, most) in zip((True, False), pads, strict=True):
-        if most <= 0:
+    for at_start, (amount, most), mode in zip((True, False), pads, modes, strict=True):
+        if most <= 0 or mode == "zeros":
             continue
         n = jnp.arange(most, dtype=sizes.dtype)[None, :]
         source = {

@@ -27,7 +27,7 @@ class Rule:
     d: int
     b: int
     padding: str | tuple[int, int]
-    mode: str = "zeros"
+    modes: tuple[str, str] = ("zeros", "zeros")  # of the border before the rows, and behind them
 
     @property
     def window(self) -> int:
@@ -63,7 +63,12 @@ class Rule:
 
         Copied borders are already in its input, so they are not added again.
         """
-        return self.low[0] if self.mode == "zeros" else min(self.low[0], 0)
+        return self.low[0] if self.modes[0] == "zeros" else min(self.low[0], 0)
+
+    @property
+    def bordered(self) -> bool:
+        """Whether rows of the examples are copied into a border."""
+        return self.modes != ("zeros", "zeros")
 
     @property
     def by_input(self) -> bool:
@@ -78,7 +83,7 @@ class Rule:
     def touched(self) -> int:
         """The most rows of y beyond an example's own whose windows read the example's rows."""
         # Copied borders extend the example's rows, so windows that read them count as well.
-        highs = (high if self.mode == "zeros" else min(high, 0) for _, high in self.pads)
+        highs = (high if self.modes[1] == "zeros" else min(high, 0) for _, high in self.pads)
         reach = self.window - 1 - min(highs)
         return max(-(-reach // self.s), 0)
 

@@ -167,6 +167,12 @@ def check_stream_audio(printed: str) -> None:
     assert float(re.search(r"^(\d+) us a chunk", printed, re.M)[1]) > 0
 
 
+def check_library_inside(printed: str) -> None:
+    assert "outside (1, 0), inside jconv.everywhere() (0, 1)" in printed
+    assert re.findall(r"^fit with (\S+) *: loss ", printed, re.M) == ["lax", "jconv"]
+    assert "as they should" in printed
+
+
 SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "digits.py": (["--steps", "30", "--rounds", "2"], check_digits),
     "train_by_hand.py": (["--steps", "30"], check_train_by_hand),
@@ -182,6 +188,7 @@ SHORT_FORMS: dict[str, tuple[list[str], Callable[[str], None]]] = {
     "deformable.py": ([], check_deformable),
     "ragged_images.py": (["--steps", "10", "--sizes", "6"], check_ragged_images),
     "ragged_speech.py": (["--clips", "2", "--width", "8"], check_ragged_speech),
+    "library_inside.py": (["--steps", "4"], check_library_inside),
     "stream_audio.py": (["--seconds", "0.2"], check_stream_audio),
 }
 PICTURES = {"unet_odd_sizes.py": "of.mine", "feedback_alignment.py": "feedback_alignment.png"}

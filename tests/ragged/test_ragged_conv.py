@@ -44,7 +44,10 @@ def draw(seed: int) -> Draw:
     dilation = pick(2) if rng.random() < 0.4 else ones
     mode, holes = "zeros", ones
     if rng.random() < 0.35:
-        mode = str(rng.choice(["reflect", "edge", "circular"]))
+        mode = str(rng.choice(["reflect", "edge", "circular", "of each side"]))
+        if mode == "of each side":
+            names = ["zeros", "reflect", "edge", "circular"]
+            mode = [tuple(str(m) for m in rng.choice(names, 2)) for _ in range(rank)]
     elif rng.random() < 0.3:
         holes = pick(3)
     largest = tuple(int(v) for v in rng.integers(4, 12 if rank < 3 else 6, rank))

@@ -131,6 +131,22 @@ def scanned(x: Any, down: Any, up: Any, rows: int = 4) -> Any:
     return jnp.moveaxis(y, 0, 1).reshape(2, -1, 3)
 
 
+@pytest.mark.parametrize(
+    "modes", ["circular", ["circular", "edge"], [("zeros", "reflect"), "edge"]]
+)
+def test_padding_modes_of_the_axes_behind_time(modes: Any) -> None:
+    x, w = whole_numbers(RNG, (2, 6, 5, 6, 3)), whole_numbers(RNG, (2, 3, 3, 3, 4))
+    pads = [(1, 2), (2, 1)]
+    state = streaming.init(w, batch=2, channels=3, spatial=(5, 6))
+    parts = []
+    for chunk in x[:, :4], x[:, 4:]:
+        y, state = streaming.conv(chunk, w, state, padding=pads, padding_mode=modes)
+        parts.append(y)
+    each = [modes] * 2 if isinstance(modes, str) else modes
+    wanted = reference.conv(x, w, padding=[(1, 0), *pads], padding_mode=["zeros", *each])
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), wanted)
+
+
 def test_under_scan_grad_and_jvp() -> None:
     np.testing.assert_array_equal(jax.jit(scanned)(X, DOWN, UP), whole(X, DOWN, UP))
 
@@ -193,6 +209,11 @@ STATE = streaming.init(DOWN, batch=2, channels=3)
         ),
         ("w", "2 dimensions", lambda: streaming.init(DOWN[0], batch=2, channels=3)),
         ("stride", "1 or more", lambda: streaming.conv(X, DOWN, STATE, stride=0)),
+        (
+            "padding_mode",
+            "no choice 'mirror'",
+            lambda: streaming.conv(X, DOWN, STATE, padding_mode="mirror"),
+        ),
     ],
 )
 def test_bad_input(argument: str, match: str, call: Any) -> None:
