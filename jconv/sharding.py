@@ -1,9 +1,9 @@
 """The operations on a device's own parts of arrays, for use inside `jax.shard_map`.
 
 Each takes local parts and returns local parts. `axis_names` says for each spatial axis which mesh
-axis splits it; rows that a device's windows read of its neighbours' parts are sent between them. A
-batch or channels split over a mesh axis need nothing: they are local there, sums over them
-(conv's over input channels, conv_filter_grad's over the batch) are the caller's `jax.lax.psum`.
+axis splits it; devices send each other the rows that windows read from a neighbour's part. Nothing
+is passed for a batch or channels that are split over a mesh axis. Sums over these (of conv over
+input channels, of conv_filter_grad over the batch) are the caller's: `jax.lax.psum` over that axis.
 All of it is differentiable, to any order and in both modes.
 """
 
@@ -62,7 +62,7 @@ def conv(
     Raises:
         ConvError: where the result's rows do not divide among the devices, or as `jconv.conv`.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
         >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
@@ -121,7 +121,7 @@ def conv_input_grad(
     Raises:
         ConvError: as `jconv.conv_input_grad` on the whole arrays.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
         >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
@@ -183,7 +183,7 @@ def conv_filter_grad(
     Raises:
         ConvError: as `jconv.conv_filter_grad` on the whole arrays.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
         >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
@@ -234,7 +234,7 @@ def conv_transpose(
         x: the local part of the input.
         w: the filter, whole.
         axis_names: for each spatial axis the mesh axis that splits it, several of them, or None.
-        output_padding: rows above the smallest size of the whole axis.
+        output_padding: how many rows more than the smallest size, on the whole axis.
         output_shape: shape of the local part of the result, full or the spatial sizes alone.
         stride, padding, dilation, groups, layout, padding_mode, precision,
             preferred_element_type: as in `jconv.conv_transpose`.
@@ -246,7 +246,7 @@ def conv_transpose(
         ConvError: where the result's rows do not divide among the devices, or as
             `jconv.conv_transpose`.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv, jconv.sharding
         >>> from jax.sharding import AxisType, PartitionSpec as P
         >>> mesh = jax.make_mesh((1,), ("rows",), axis_types=(AxisType.Auto,))
@@ -274,7 +274,7 @@ def conv_transpose(
     )
 
 
-SIZES = {"input_shape": "x", "output_shape": "x"}  # shapes of a local part, and their slot
+SIZES = {"input_shape": "x", "output_shape": "x"}  # arguments that are a local part's shape: slot
 
 
 def _operate(op: str, arrays: dict[str, Any], axis_names: Any, **keywords: Any) -> Array:
@@ -329,7 +329,7 @@ def _axis_size(op: str, name: str) -> int:
 
 
 def _whole(call: Call, keywords: dict[str, Any], split: Split, rank: int) -> Call:
-    """The call on whole arrays, from that on local parts."""
+    """The call on whole arrays that corresponds to the given call on local parts."""
     parts = [split.parts(a) for a in range(rank)]
     layout = _layout(keywords["layout"], rank)
 
@@ -358,12 +358,12 @@ def _whole(call: Call, keywords: dict[str, Any], split: Split, rank: int) -> Cal
 def _layout(value: Any, rank: int) -> Layout | None:
     try:
         return parse_layout(value, rank)
-    except (ValueError, TypeError):  # said by the checks, with its remedies
+    except (ValueError, TypeError):  # the checks raise the error again, with remedies
         return None
 
 
 def _check_parts(op: str, leg: LocalLeg, axis_names: Any) -> None:
-    """Inside shard_map all parts of a result have one size."""
+    """Refuse a result that cannot be split into parts of one size, as shard_map needs."""
     slot = OUTPUT[leg.problem.leg]
     if slot == "w":
         return

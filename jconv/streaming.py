@@ -1,10 +1,11 @@
-"""Convolutions of streams: chunk after chunk, with a state, and the result is the whole's.
+"""Convolutions of streams: chunk after chunk, with a state between chunks.
 
 The first spatial axis is time. An output depends on rows up to its own and never on later ones
-(CAUSAL padding), so what is needed of the past are the last K-1 rows: they are the state. The
-transposed convolution carries over what its windows have written beyond the end of the chunk, at
-most K-1 rows too. Chunks may have any multiple of the stride of rows, and other ones each time;
-their results joined are those of the whole stream in one call, since the same products are added.
+(CAUSAL padding), so a chunk only needs the last K-1 rows of the past: they are the state. For the
+transposed convolution the state is what its windows have written beyond the end of the chunk, also
+K-1 rows at most. The number of rows in a chunk is any multiple of the stride and may change from
+chunk to chunk. The chunks' results joined equal the result of the whole stream in one call, since
+equal products are summed.
 """
 
 from __future__ import annotations
@@ -43,16 +44,16 @@ def init(
     dtype: DTypeLike | None = None,
     layout: Layout = None,
 ) -> Array:
-    """The state before the first chunk: zeros, one array for `conv` and `conv_transpose` alike.
+    """The state before the first chunk of `conv` or `conv_transpose`: an array of zeros.
 
     Args:
-        w: the filter that the chunks will meet; only its shape and dtype are read.
-        batch: streams that run side by side.
-        channels: those of a chunk: C for `conv`, O for `conv_transpose`.
+        w: the filter; only its shape and dtype are read.
+        batch: the number of streams in the batch.
+        channels: the channels of a chunk: C for `conv`, O for `conv_transpose`.
         stride, dilation, groups, layout: as they will be passed with each chunk.
-        spatial: sizes of the further spatial axes, without time: of a chunk for `conv`, of the
-            result for `conv_transpose`.
-        dtype: of the state; w's by default, float32 for half precision.
+        spatial: sizes of the spatial axes after time: of a chunk for `conv`, of the result for
+            `conv_transpose`.
+        dtype: dtype of the state; by default w's, or float32 if that is half precision.
 
     Returns:
         zeros (batch, K-1, spatial..., C), channels last whatever the layout.
@@ -60,7 +61,7 @@ def init(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w = jnp.ones((5, 3, 8))
         >>> jconv.streaming.init(w, batch=2, channels=3).shape
@@ -100,7 +101,7 @@ def init(
     further = settings.read_shape(op, "spatial", spatial)
     if len(further) != rank - 1:
         raise ConvError(
-            f"{op}: `spatial` needs the sizes of the {rank - 1} spatial axes behind time.",
+            f"{op}: `spatial` needs the sizes of the {rank - 1} spatial axes after time.",
             argument="spatial",
             got=spatial,
             expected=f"{rank - 1} sizes",
@@ -130,11 +131,11 @@ def conv(
     (K-1, 0) in time.
 
     Args:
-        chunk: the next rows, (N, time, spatial..., C); time is a multiple of its stride.
+        chunk: the next rows, (N, time, spatial..., C); their number is a multiple of the stride.
         w: filter, (time, spatial..., C / groups, O).
-        state: what `init`, or the call before, returned.
+        state: the state that `init` or the call before returned.
         stride, dilation, groups, layout, precision, preferred_element_type: as in `conv`.
-        padding, padding_mode: of the spatial axes behind time, as in `conv`; one entry for all of
+        padding, padding_mode: for the spatial axes after time, as in `conv`; one entry for all of
             these axes, or an entry for each.
 
     Returns:
@@ -143,7 +144,7 @@ def conv(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w = jnp.ones((3, 1, 1))
         >>> state = jconv.streaming.init(w, batch=1, channels=1)
@@ -172,7 +173,7 @@ def conv(
     past = _checked_state(op, state, (rows.shape[0], kept, *rows.shape[2:]))
     pads = _further_pads(op, padding, others)
     modes = settings.read_modes(op, padding_mode, len(others))
-    # The past is another chunk of the same stream, and came in the same dtype.
+    # The state holds rows of earlier chunks, so it has the chunks' dtype.
     seen = jnp.concatenate([past.astype(rows.dtype), rows], axis=1)
     y = ops.conv(
         seen,
@@ -207,11 +208,11 @@ def conv_transpose(
     Args:
         chunk: the next rows, (N, time, spatial..., O), any number of them.
         w: filter, (time, spatial..., C / groups, O): C are the results' channels.
-        state: what `init`, or the call before, returned.
+        state: the state that `init` or the call before returned.
         stride, dilation, groups, layout, precision, preferred_element_type: as in
             `conv_transpose`.
-        padding: of the spatial axes behind time, as in `conv_transpose`; their sizes are the
-            state's.
+        padding: for the spatial axes after time, as in `conv_transpose`; the result's sizes on
+            these axes are the state's.
 
     Returns:
         (y, state): time * stride rows of the result, and the state for the next chunk.
@@ -219,7 +220,7 @@ def conv_transpose(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w = jnp.ones((3, 1, 1))
         >>> state = jconv.streaming.init(w, batch=1, channels=1, stride=2)
@@ -252,7 +253,7 @@ def conv_transpose(
     if is_static(rows.shape[1]) and rows.shape[1] == 0:
         empty = jnp.zeros((rows.shape[0], 0, *spatial, channels), problem.out_dtype)
         return jnp.transpose(empty, order.inverse("x")), overlap
-    # All that the chunk writes, and no row less than the state and s rows for each row need.
+    # All rows that the chunk writes to, and at least s rows for each of its rows and the state.
     made = time.s * rows.shape[1]
     high = span(time.k, time.d) - time.s - kept
     given = [(0, high)]
@@ -277,7 +278,7 @@ def conv_transpose(
 
 
 def _carried(k: int, d: int) -> int:
-    """Rows of the past that the next output sees: K-1."""
+    """The number of past rows that the next output reads: K-1."""
     return max(span(k, d) - 1, 0)
 
 
@@ -322,7 +323,7 @@ def _entries(op: str, padding: Padding, axes: Sequence[Axis]) -> tuple[Any, ...]
 
 
 def _further_pads(op: str, padding: Padding, axes: Sequence[Axis]) -> list[Any]:
-    """(low, high) for each spatial axis behind time."""
+    """(low, high) for each spatial axis after time."""
     entries = _entries(op, padding, axes)
     return [_pair(entry, axis, axis.i) for entry, axis in zip(entries, axes, strict=True)]
 

@@ -35,7 +35,7 @@ BY_NAME: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in REGI
 def algorithms() -> tuple[str, ...]:
     """The names that a policy can ask for.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> "direct" in jconv.algorithms()
         True

@@ -1,4 +1,4 @@
-"""Benchmarks: suites of shapes, contestants, and what a race between contestants gave.
+"""Benchmarks: suites of shapes, contestants, and the times that a race between them gave.
 
 In it: the suites, whole models, one module for each peer, verification against a float64
 reference before anything is timed, and reports.

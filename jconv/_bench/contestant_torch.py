@@ -67,7 +67,7 @@ def _legs(
     """The operators that PyTorch's own autograd calls."""
     each = [row.rank * [value] for value in (row.stride, row.dilation, 0)]
     stride, dilation, none = each
-    # PyTorch has one pad for both sides; anything else is a padded copy, as its layers do it.
+    # PyTorch takes one pad for both sides; otherwise x is padded by a copy, as its layers do.
     alike = all(low == high for low, high in row.pads)
     pads = [low for low, _ in row.pads] if alike else none
     around = [size for pair in reversed(row.pads) for size in pair]

@@ -32,7 +32,7 @@ class Entry:
     Attributes:
         run: runs it and waits for the end.
         results: what it computes, channels last: one array for each leg of it.
-        compile_seconds: what making it ready took, where there is a compiler.
+        compile_seconds: seconds of compilation; None for a contestant without a compiler.
     """
 
     run: Callable[[], object]
@@ -44,7 +44,7 @@ Enter = Callable[[Row, str, Arrays], Entry | None]  # None: it cannot take part
 
 
 def names() -> list[str]:
-    """Every contestant that this installation can field."""
+    """The names of all contestants whose packages are installed."""
     found = ["lax", "jconv", *(f"jconv:{name}" for name in jconv.algorithms())]
     return found + (list(contestant_torch.FORMATS) if contestant_torch.installed() else [])
 

@@ -1,4 +1,4 @@
-"""Where and with what a benchmark ran."""
+"""The machine and the versions that a benchmark ran on, and its settings for the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_
 
 
 def use_threads(threads: int | None) -> int:
-    """Give the process that many cores, before JAX starts its threads; the number it has."""
+    """Restrict the process to `threads` cores, before JAX starts threads; returns the number."""
     settle_allocator()
     if not hasattr(os, "sched_getaffinity"):
         return threads or os.cpu_count() or 1
@@ -30,7 +30,7 @@ def use_threads(threads: int | None) -> int:
 
 
 def header(threads: int) -> dict[str, Any]:
-    """What a reader must know to judge the times."""
+    """Versions, processor and settings: what a reader must know to judge the times."""
     return {
         "device": this_environment().device,
         "threads": threads,
@@ -47,8 +47,8 @@ def header(threads: int) -> dict[str, Any]:
 def settle_allocator() -> bool:
     """Let glibc keep blocks of up to 32 MB, as it does once one of that size has been freed.
 
-    Whether a process has ever freed one depends on the order of the rows, and page faults would
-    then decide the comparison; all contestants live in this process and gain alike.
+    Otherwise it depends on the order of the rows when the process first frees such a block, and
+    page faults decide the comparison. All contestants run in this process and gain equally.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")
@@ -61,7 +61,7 @@ def settle_allocator() -> bool:
 
 
 def allocator(environment: Mapping[str, str]) -> str:
-    """Whether glibc's malloc was told to keep large blocks, which all contestants gain from."""
+    """In words, how glibc's malloc was set to keep large blocks, which helps all contestants."""
     changed = [f"{name}={environment[name]}" for name in _MALLOC if environment.get(name)]
     tunables = environment.get("GLIBC_TUNABLES", "")
     if "malloc" in tunables:

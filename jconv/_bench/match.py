@@ -14,7 +14,9 @@ from jconv._bench.suites import Row
 from jconv._support.clock import race
 from jconv._support.progress import Progress
 
-WARM = 5e-2  # seconds: OpenMP's threads spin for 8 ms, and idle ones are first put on one core
+# Seconds of a contestant's own calls before each sample. Within them the OpenMP threads of the one
+# before stop spinning (8 ms), and its own threads are spread over the cores.
+WARM = 5e-2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Timing:
 
     Attributes:
         seconds: one for each round; none where the result was wrong.
-        error: root-mean-square error relative to the result, of its worst part.
+        error: root-mean-square error relative to the result's root mean square; the largest, if
+            the leg has several results.
     """
 
     suite: str

@@ -16,8 +16,8 @@ from jconv._plan.table import table, wrap
 from jconv._support.clock import race
 from jconv._support.progress import Progress
 
-# Relative to lax's: the loss, and the length of the difference of all gradients as one vector.
-# Rounding grows on the way back through normalisations and kinks; a wrong tap gives 0.1 and more.
+# Largest allowed errors relative to lax: of the loss, and of all gradients as one vector. Rounding
+# grows in the backward pass through normalisations and relus; a wrong tap gives 0.1 and more.
 LOSS, GRADIENT = 1e-4, 2e-3
 
 
@@ -44,7 +44,7 @@ class ModelTiming:
 
 
 def contestants(threads: int) -> dict[str, Callable[[str], Step]]:
-    """Every contestant that is installed; lax first, which the others are verified against."""
+    """The installed contestants, from name to step; lax is first, as the others' reference."""
     found: dict[str, Callable[[str], Step]] = {
         host: lambda name, host=host: jax_step(name, host) for host in JAX_OPERATIONS
     }

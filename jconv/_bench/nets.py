@@ -1,4 +1,4 @@
-"""Whole networks, written once over the few operations that a framework lends them."""
+"""Whole networks, written once over a few operations that each framework provides."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Shape = tuple[int, ...]
 
 
 class Operations(Protocol):
-    """What a network needs of a framework; arrays are the framework's own, in its own layout."""
+    """The operations that a network needs; arrays are the framework's own, in its own layout."""
 
     def conv(self, x: Any, w: Any, stride: int, groups: int) -> Any:
         """Pads k//2 rows on every side."""
         ...
 
     def conv_transpose(self, x: Any, w: Any, stride: int) -> Any:
-        """Of kernel = stride, without pads; w is the filter of the forward convolution."""
+        """With kernel = stride and no padding; w is the filter of the forward convolution."""
         ...
 
     def channels(self, x: Any) -> int: ...
@@ -35,7 +35,7 @@ class Operations(Protocol):
 
 
 class Net:
-    """A network under way: it asks for its parameters in the order of the program."""
+    """A network while it runs: it takes its parameters one by one, in the order of use."""
 
     def __init__(self, operations: Operations, take: Callable[[Shape], Any]):
         self.operations = operations
@@ -137,7 +137,7 @@ NETS: dict[str, tuple[Callable[[Net, Any], Any], Shape]] = {
 
 
 def parameter(shape: Shape, seed: int) -> np.ndarray:
-    """A filter that keeps the scale of what it is applied to; ones and zeros are for norms."""
+    """A parameter's start value: filters keep the scale of their input, norms get ones or zeros."""
     values = np.random.default_rng(seed).standard_normal(shape, np.float32)
     if len(shape) == 1:
         return 1 + values / 10

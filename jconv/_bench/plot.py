@@ -19,7 +19,7 @@ def can_plot() -> bool:
 
 
 def check_plotting(path: str | os.PathLike[str]) -> None:
-    """Refuse a picture that cannot be drawn: before an hour of measurements, not after it.
+    """Refuse a picture that cannot be drawn, before an hour of measurements.
 
     Raises:
         ConvError: if matplotlib is missing, or draws no pictures of the kind that `path` names.

@@ -1,4 +1,4 @@
-"""What every contestant must compute: the three legs in float64, one matrix product a tap."""
+"""The results that contestants are verified against: all legs in float64, tap by tap."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def expected(row: Row, x: np.ndarray, w: np.ndarray, g: np.ndarray) -> dict[str,
             "input_grad": _input_grad(row, g, w, x.shape),
             "filter_grad": _filter_grad(row, x, g),
         }
-    # The forward convolution that it is the adjoint of takes its results for inputs.
+    # A transposed convolution is the adjoint of a forward one, whose inputs are its results.
     return {
         "forward": _input_grad(row, x, w, g.shape),
         "input_grad": _forward(row, g, w, x.shape),
@@ -78,7 +78,7 @@ def error(result: np.ndarray, reference: np.ndarray) -> float:
 
 
 def _taps(row: Row, y_shape: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], tuple]]:
-    """Each tap, and where the padded input holds what it meets."""
+    """Each tap, and the part of the padded input that it is multiplied with."""
     for tap in itertools.product(*map(range, row.w[:-2])):
         rows = [
             slice(k * row.dilation, k * row.dilation + row.stride * (o - 1) + 1, row.stride)

@@ -16,11 +16,11 @@ class Row:
 
     Attributes:
         name: what the tables call it.
-        x: shape of its own input; of a transposed one, what that takes.
-        w: filter of the forward convolution.
-        pads: explicit, of the forward convolution, and no more than PyTorch can say too.
+        x: shape of its own input, also for a transposed convolution.
+        w: shape of the forward convolution's filter.
+        pads: the forward convolution's (low, high) pads; only pads that PyTorch can express.
         transposed: whether it is a transposed convolution.
-        count: how often its network has it.
+        count: how many times it stands in its network.
     """
 
     name: str

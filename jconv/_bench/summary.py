@@ -1,4 +1,4 @@
-"""What a match says: times beside each other, ratios, and their geometric means."""
+"""The results of a match: times side by side, ratios, and their geometric means."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Key = tuple[str, str, str]  # suite, row, leg
 
 
 def by_key(timings: Iterable[Timing]) -> dict[Key, dict[str, Timing]]:
-    """Timings that are compared with each other."""
+    """For each suite, row and leg the timings to compare, by contestant."""
     found: dict[Key, dict[str, Timing]] = {}
     for timing in timings:
         key = (timing.suite, timing.row.name, timing.leg)
@@ -25,13 +25,13 @@ def by_key(timings: Iterable[Timing]) -> dict[Key, dict[str, Timing]]:
 
 
 def best_of(entries: dict[str, Timing], family: str) -> Timing | None:
-    """The contestant of that name, or the quickest of those whose name begins with it."""
+    """The timing of that contestant, or the fastest of those whose names begin with it."""
     fitting = [t for name, t in entries.items() if name.split(" ")[0] == family and t.seconds]
     return min(fitting, key=lambda timing: timing.median, default=None)
 
 
 def families(timings: Iterable[Timing]) -> list[str]:
-    """Contestants in the order in which they came, PyTorch's two formats as one."""
+    """The contestants in order of appearance, PyTorch's two formats as one."""
     return list(dict.fromkeys(timing.contestant.split(" ")[0] for timing in timings))
 
 

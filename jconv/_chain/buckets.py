@@ -1,12 +1,14 @@
 """Few sizes for many examples: what to compile for, so that little of the work is padding.
 
-An example is filled up to a bucket that is at least as large on every axis, and costs what the
-network costs at the bucket's size. With one axis the sizes in order are cut into runs, each filled
-up to its largest, and the best cuts are found by dynamic programming. With several axes a
-bucket is the largest size on each axis of the examples in it. Up to MOST_EXACT different sizes the
-best partition is found by dynamic programming over all subsets. Above that the runs of several
-orders are a start that exchanges of one bucket for another improve until none does. Where there
-are too many sizes to plan the network at each, its work is interpolated between some of them.
+A bucket is a size that the network is compiled for. An example is padded to a bucket at least as
+large on every axis, and costs what the network costs at the bucket's size.
+
+With one axis, the sorted sizes are cut into runs, each run is padded to its largest size, and the
+best cuts are found by dynamic programming. With several axes, a bucket's size on each axis is the
+largest of its examples. For up to MOST_EXACT different sizes the best partition is found by
+dynamic programming over all subsets. For more, the sizes are sorted in several ways, each order is
+cut into runs, and one bucket at a time is exchanged for another until no exchange saves work.
+Where there are too many sizes to plan the network at each, its work is interpolated.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from jconv._chain.parts import wrong
 from jconv._check import settings
 from jconv._core.errors import ConvError
 
-MOST_EXACT = 9  # different sizes; all their subsets are compared, 3**9 pairs take about 0.1 s
-MOST_PLANNED = (
-    128  # sizes at which the network is planned, at some 10 ms each; more are interpolated
-)
-MOST_CANDIDATES = 512  # sizes on one axis; more are thinned out evenly, the largest one kept
-MOST_CORNERS = 600  # sizes of several axes among which a bucket is looked for
+# Different sizes for which all partitions are compared: 3**9 pairs of subsets take about 0.1 s.
+MOST_EXACT = 9
+# Sizes at which the network is planned, at about 10 ms each; between them it is interpolated.
+MOST_PLANNED = 128
+# Sizes on one axis that may end a run; of more, evenly spaced ones and the largest are tried.
+MOST_CANDIDATES = 512
+# Sizes of several axes that may become a bucket: memory and time grow with their number.
+MOST_CORNERS = 600
 
 Size = tuple[int, ...]
 Work = Callable[[Size], float]
@@ -44,9 +48,9 @@ class Buckets(NamedTuple):
     padding: float
 
     def place(self, size: Any) -> int:
-        """Which bucket an example of this size goes into: the first that holds it.
+        """The index of the bucket for an example of this size: the cheapest that holds it.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> chain = jconv.plan_chain((1, "t", 1), [("conv", {"features": 8, "kernel": 3})])
             >>> chain.buckets([90, 100, 390, 400], most=2).place(95)
@@ -67,7 +71,7 @@ class Buckets(NamedTuple):
 
 
 def choose_buckets(sizes: Any, most: Any, rank: int, work: Work) -> Buckets:
-    """The at most `most` sizes at which all examples together take the least work."""
+    """At most `most` buckets, for which all examples together take the least work."""
     known, counts = _read(sizes, rank)
     number = settings.as_int(most)
     if number is None or number < 1:
@@ -113,7 +117,10 @@ def _read(sizes: Any, rank: int) -> tuple[Any, Any]:
 
 
 def _interpolated(work: Work, known: Any) -> Work:
-    """Work between the sizes of a grid: it is linear along each axis but for rounded sizes."""
+    """`work`, computed on a grid of sizes and interpolated linearly between them.
+
+    A network's work is linear along each axis, except that strides round its sizes.
+    """
     rank = known.shape[1]
     points = max(int(MOST_PLANNED ** (1 / rank)), 2)
     axes = [_thinned(np.unique(known[:, a]), points) for a in range(rank)]
@@ -155,7 +162,7 @@ def _runs(ends: Any, known: Any, counts: Any, most: int, cost: Any) -> list[Size
     came = np.zeros((most + 1, n + 1), int)
     best[:, 0] = 0
     for j in range(1, n + 1):
-        # hull[i]: the largest rows of the run that begins behind end i and stops at end j.
+        # hull[i]: the largest size on each axis in the run that starts after end i and ends at j.
         hull = np.maximum.accumulate(known[: places[j - 1] + 1][::-1])[::-1][starts[:j]]
         each = np.array([float(cost(size)) for size in hull]) * (before[j] - before[:j])
         for b in range(1, most + 1):
@@ -186,7 +193,7 @@ def _partition(known: Any, counts: Any, most: int, cost: Any) -> list[Size]:
     for _ in range(most - 1):
         step = list(best)
         for subset in range(1, full + 1):
-            # The part that holds the lowest member, so that no partition is met twice.
+            # Only the part with the lowest member, so that no partition is tried twice.
             lowest, part = subset & -subset, subset
             while part:
                 if part & lowest:
@@ -200,7 +207,7 @@ def _partition(known: Any, counts: Any, most: int, cost: Any) -> list[Size]:
 
 
 def _exchanged(known: Any, counts: Any, most: int, cost: Any) -> list[Size]:
-    """Buckets of several axes for many sizes: a good start, improved one bucket at a time."""
+    """Buckets of several axes for many sizes: runs of sorted sizes, improved by exchanges."""
     rank = known.shape[1]
     each = max(int(MOST_CORNERS ** (1 / rank)), 2)
     axes = [_thinned(np.unique(known[:, a])[:, None], each)[:, 0].tolist() for a in range(rank)]
@@ -220,7 +227,7 @@ def _exchanged(known: Any, counts: Any, most: int, cost: Any) -> list[Size]:
 
 
 def _improved(chosen: list[int], table: Any, counts: Any, most: int) -> list[int]:
-    """Add a bucket, or exchange one for another, as long as that takes less work."""
+    """The buckets after adding or exchanging one at a time while that saves work."""
     finite = np.where(np.isinf(table), 1e300, table)
     best = float(finite[chosen].min(axis=0) @ counts)
     while True:

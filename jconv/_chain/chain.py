@@ -37,8 +37,8 @@ class ChainPlan(ChainRecord):
     Attributes:
         x_shape, y_shape: of the input and of the last layer.
         rows: one record for each layer.
-        restores: for each layer that enlarges, how it gives an earlier layer's size back.
-        layers: as they were read.
+        restores: for each layer that enlarges, how it restores an earlier layer's size.
+        layers: the layers as they were read.
         mesh, x_spec: the mesh axes' sizes, and those that split each dimension of x.
     """
 
@@ -48,7 +48,7 @@ class ChainPlan(ChainRecord):
     def at(self, **sizes: Size) -> ChainPlan:
         """This chain with some of its symbols given sizes.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> layers = [("conv", {"features": 8, "kernel": 3, "stride": 2})]
             >>> jconv.plan_chain(("b", "h", 3), layers).at(b=1, h=9).y_shape
@@ -77,19 +77,19 @@ class ChainPlan(ChainRecord):
         """The largest sizes to compile this network for, so that little work is padding.
 
         Args:
-            sizes: rows of every example on each spatial axis, (examples, axes); with one axis
-                (examples,) does as well. The chain's own spatial sizes count for nothing.
+            sizes: spatial sizes of every example, (examples, axes); with one axis also
+                (examples,). The spatial sizes that the chain was planned for are not used.
             most: the largest number of buckets.
 
         Returns:
             Buckets(largest, padding): spatial sizes for `ragged.stack(..., largest=)`, the
             cheapest first, and the share of all operations, gradients included, that is padding.
-            Up to 128 different sizes of one axis, or nine of several, no choice is better.
+            For up to 128 different sizes of one axis, or nine of several, it is the best choice.
 
         Raises:
             ConvError: if the sizes do not fit the chain, or it cannot be planned at one of them.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> chain = jconv.plan_chain((1, "t", 1), [("conv", {"features": 8, "kernel": 3})])
             >>> largest, padding = chain.buckets([90, 100, 100, 390, 400], most=2)
@@ -106,7 +106,7 @@ class ChainPlan(ChainRecord):
         Raises:
             ConvError: naming the layer that cannot run on a stream.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> layer = ("conv", {"features": 8, "kernel": 5, "stride": 2, "padding": "CAUSAL"})
             >>> stream = jconv.plan_chain((1, "t", 3), [layer]).stream()
@@ -116,7 +116,7 @@ class ChainPlan(ChainRecord):
         return plan_stream(self)
 
     def to_svg(self) -> str:
-        """A picture: sizes, channels, and the growth of what one cell sees."""
+        """A picture as SVG: the layers' sizes and channels, and their receptive fields."""
         return chain_picture(self)
 
     def _repr_html_(self) -> str:
@@ -153,18 +153,19 @@ def plan_chain(
 
     Every layer may have a `name`, and an `input`: the earlier layer that it reads in place of the
     one before it; "x" is the network's input. `like="down1"` gives a conv_transpose the spatial
-    size that *entered* the layer down1. Norms are taken to read the cell that they write.
+    size that *entered* the layer down1. In receptive fields, a norm counts as reading only the
+    cell that it writes.
 
     Args:
         x_shape: the input's shape, as in `plan`; None for the one in the file.
-        layers: the layers, or a TOML file that has them: its keys are these arguments' names, with
-            a [[layers]] table for each layer. Arguments given here count before the file's.
-        dtype: that of all arrays; float32 by default.
+        layers: the layers, or the path of a TOML file: its keys are these arguments' names, with
+            a [[layers]] table for each layer. Arguments given here override the file's.
+        dtype: the dtype of all arrays; float32 by default.
         platform: as in `plan`.
         constraints: facts about symbols, such as "h >= 16"; added to the file's.
-        layout: "NHWC"-like or "NCHW"-like text, of `x_shape` and all that follows.
+        layout: "NHWC"- or "NCHW"-style string, for `x_shape` and all layers.
         mesh, x_spec: the devices, and the mesh axis that splits each dimension of x, as in `plan`.
-            A convolution's key `w_spec` says the same of its filter, which is whole otherwise.
+            A convolution's key `w_spec` says which split its filter, which is whole otherwise.
             `ChainPlan.devices` is then what one device holds of each layer and sends in a training
             step, and `ChainPlan.step` the sum of what it sends.
 
@@ -174,14 +175,14 @@ def plan_chain(
     Raises:
         ConvError: naming the layer, its key, and what would do; for a file, the line.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> chain = jconv.plan_chain((1, 15, 15, 3), [
         ...     ("conv", {"name": "down", "features": 8, "kernel": 3, "stride": 2}),
         ...     ("conv_transpose", {"name": "up", "features": 3, "kernel": 3, "stride": 2}),
         ... ])
         >>> print(chain.restores[0].text)
-        up: output_padding = 0 restores down's input (15, 15); as it stands it makes (16, 16)
+        up: output_padding = 0 restores down's input (15, 15); as given, it makes (16, 16)
     """
     lines, facts = None, symbols.read_constraints("plan_chain", constraints)
     if is_file(layers):
@@ -300,12 +301,12 @@ def _work(chain: ChainPlan) -> Callable[[tuple[int, ...]], Size]:
 def _make(layer: Layer, source: Feature, around: Surroundings) -> Made:
     kind = KINDS[layer.kind]
     if source.flat() and not kind.flat:
-        why = f"it needs spatial axes, and {source.name!r} has left none of them"
+        why = f"it needs spatial axes, and the result of {source.name!r} has none"
         raise wrong("input", source.shape, f"a shape of {around.rank + 2} sizes", why)
     made, keys = kind.make(layer, source, around), kind.optional
     sizes = zip(around.spatial(source.shape), around.spatial(made.shape), strict=False)
     if any(is_static(i, o) and i > 0 and o == 0 for i, o in sizes):
-        why = f"nothing is left of {source.shape}: it makes {made.shape}"
+        why = f"from {source.shape} it makes the empty {made.shape}"
         same = [Remedy.use("padding", "SAME")] if "padding" in keys else []
         raise wrong("input", source.shape, "an input as large as the kernel", why, same)
     return made

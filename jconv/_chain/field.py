@@ -1,15 +1,16 @@
 """Receptive fields: which rows of the network's input a cell of a later layer depends on.
 
-Every layer reads, for its cell j on one axis, the cells ``(m*j + t) / q`` of the one before, for
-those offsets t that make it a whole number::
+On one axis, cell j of a layer reads the cells ``(m*j + t) / q`` of the layer before, for the
+offsets t that make this a whole number::
 
     convolution, pooling    b*i = s*o + d*k - p0        m = s, q = b, t = d*k - p0
     transposed convolution  s*i = o + p0 - d*k          m = 1, q = s, t = p0 - d*k
     nearest up-sampling     f*i = o - r, 0 <= r < f     m = 1, q = f, t = -r
 
-So the rows that cell j depends on are periodic in j, and one period says everything. For
+So the rows that cell j depends on are periodic in j, and one period is enough to know. For
 convolutions alone this is the familiar field += (K-1)*step, step *= s. After a transposed
-convolution cells of different phase see different numbers of rows; the largest counts.
+convolution, cells at different places of a period see different numbers of rows; the largest
+number is the receptive field.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ class Field:
     """What the cells of one axis of one layer depend on.
 
     Attributes:
-        spans: for each cell of one period the first and last row of the network's input, borders
-            apart; None for a cell that depends on no row.
+        spans: for each cell of one period the first and last row of the network's input that it
+            depends on, ignoring the input's borders; None for a cell that depends on no row.
         advance: rows from one period to the next.
-        exact: whether the position of the spans is known; it is not where a pad is symbolic.
+        exact: whether the spans' position is known; with a symbolic pad only their length is.
     """
 
     spans: tuple[Span, ...] = ((0, 0),)
@@ -42,7 +43,7 @@ class Field:
 
     @property
     def size(self) -> int:
-        """Rows from the first to the last that one cell depends on, for the cell of most."""
+        """Rows from the first to the last that a cell depends on; the largest over all cells."""
         return max((span[1] - span[0] + 1 for span in self.spans if span is not None), default=0)
 
     @property
@@ -73,7 +74,7 @@ def conv_reads(axis: Axis) -> Reads:
 
 
 def transpose_reads(axis: Axis) -> Reads:
-    """`axis` is that of the forward convolution, whose input the transposed one makes."""
+    """`axis` belongs to the forward convolution, whose input the transposed one makes."""
     known = is_static(axis.p0)
     offsets = [(axis.p0 if known else 0) - axis.d * k for k in range(axis.k)]
     return Reads(axis.b, axis.s, offsets, known)
@@ -99,7 +100,7 @@ def through(field: Field, reads: Reads) -> Field:
     period = cells // math.gcd(reads.m, cells)
     advance = field.advance * reads.m * period // cells
     exact = field.exact and reads.exact
-    # Where the alignment is unknown, the one that sees most stands for all.
+    # Where the alignment is unknown, the one with the largest field is taken.
     shifts = range(1) if exact or cells == 1 else range(cells)
     found = (
         Field(

@@ -40,7 +40,7 @@ _TYPES: dict[str, tuple[type, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """Where the tables and keys of a file stand, for messages."""
+    """The line numbers of a file's tables and keys, for messages."""
 
     file: str
     layers: tuple[tuple[int, dict[str, int]], ...] = ()
@@ -59,7 +59,7 @@ class Lines:
 
 @dataclasses.dataclass(frozen=True)
 class ChainFile:
-    """A file's layers, its other arguments, and where everything stands."""
+    """A file's layers, its other arguments, and their line numbers."""
 
     layers: list[Any]
     arguments: dict[str, Any]
@@ -83,7 +83,7 @@ def read_file(path: str | os.PathLike[str]) -> ChainFile:
     try:
         check_plain(place)
         text = place.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: a name that no file has, or no UTF-8
+    except (OSError, ValueError) as error:  # ValueError: an impossible file name, or not UTF-8
         reason = getattr(error, "strerror", None) or str(error)
         raise ConvError(
             f"plan_chain: the file {place} cannot be read: {reason}.",
@@ -143,7 +143,7 @@ _KEY = re.compile(r"\s*[\"']?([A-Za-z0-9_-]+)[\"']?\s*=")
 
 
 def _lines(file: str, text: str) -> Lines:
-    """The lines of [[layers]] headers and of the keys below them; inline tables have none."""
+    """The lines of [[layers]] headers and of the keys below; keys in inline tables have none."""
     top: dict[str, int] = {}
     layers: list[tuple[int, dict[str, int]]] = []
     for number, line in enumerate(text.splitlines(), 1):

@@ -1,4 +1,4 @@
-"""The kinds of layers that a chain is made of: for each, its keys and what follows from them."""
+"""The kinds of layers in a chain: for each kind its keys, and a function that plans the layer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from jconv._check import settings
 from jconv._check.call import Call
 from jconv._check.operations import OPERATIONS
 from jconv._check.sizes import describe
-from jconv._core.errors import Remedy
+from jconv._core.errors import Remedy, show
 from jconv._core.geometry import (
     Shape,
     Size,
@@ -55,7 +55,7 @@ from jconv._plan.plan import Plan, plan, plan_transpose
 
 
 def _keys(op: str) -> tuple[str, ...]:
-    """An operation's keywords but for the layout, which a chain has once for all its layers."""
+    """An operation's keywords without `layout`, which a chain has once for all its layers."""
     return tuple(name for name in OPERATIONS[op].keywords if name != "layout")
 
 
@@ -81,7 +81,7 @@ def _conv_transpose(layer: Layer, source: Feature, around: Surroundings) -> Made
     features = layer.get("features")
     kernel = per_axis(layer, "kernel", around.rank)
     groups = _groups(layer, channels, features)
-    # The filter of the convolution that this one transposes: it makes x's channels of these.
+    # Groups count on the convolution that this layer transposes: from `features` to x's channels.
     w_shape = around.layout.caller("w", (*kernel, _share(features, groups), channels))
     keywords = _keywords(layer, around, groups)
     like, told, shape = layer.get("like"), layer.get("output_shape"), source.shape
@@ -91,8 +91,8 @@ def _conv_transpose(layer: Layer, source: Feature, around: Surroundings) -> Made
                 "like",
                 like,
                 "`like` alone, or `output_shape` and `output_padding` without it",
-                "`like` says the output's size, so neither `output_shape` nor `output_padding` "
-                "goes with it",
+                "`like` gives the output's size, so `output_shape` and `output_padding` cannot be "
+                "given as well",
                 [Remedy("output_padding", None, "leave output_shape and output_padding out")],
             )
         shape, told = _entered(layer, like, source.shape, w_shape, keywords, around)
@@ -110,10 +110,10 @@ def _entered(
     keywords: dict[str, Any],
     around: Surroundings,
 ) -> tuple[Shape, Shape]:
-    """The size that entered the layer `like`, where this one can make it of `shape`.
+    """The size that entered the layer `like`, if this layer can make it from `shape`.
 
-    `shape` comes back as the convolution that is transposed makes it of that size, which a
-    symbolic size may write in another way.
+    With it comes `shape` as the transposed convolution's forward formula writes it: symbolic sizes
+    can be equal and still be written in different ways.
     """
     told = around.spatial(earlier(around.before, "like", like).entered)
     n, *o, channels = around.canonical(shape)
@@ -144,7 +144,7 @@ def _entered(
         "like",
         like,
         f"a layer whose input has spatial sizes among {can}",
-        f"{readable(told)} entered {like!r}, but of {readable(o)} this layer can make {can}"
+        f"{readable(told)} entered {like!r}, but from {readable(o)} this layer can make {can}"
         + ("" if is_static(*o) else "; the first is not known to be possible for every size"),
         [Remedy.use("like", name) for name in close[:2]],
     )
@@ -188,7 +188,7 @@ def _groups(layer: Layer, channels: Size, features: Size) -> int:
     if _depthwise(layer):
         if not is_static(channels):
             raise wrong(
-                "groups", given, "a number", f"the {channels} channels of its input are no number"
+                "groups", given, "a number", f"its input's channels, {channels}, are a symbol"
             )
         given = channels
     groups = settings.read_groups(layer.kind, given)
@@ -201,8 +201,8 @@ def _groups(layer: Layer, channels: Size, features: Size) -> int:
             "groups",
             layer.get("groups"),
             f"a divisor of both channel counts: {', '.join(map(str, fits))}",
-            f"`groups` = {groups} does not divide its {channels} channels in and its {features} "
-            "channels out",
+            f"`groups` = {groups} does not divide its {channels} input channels and its {features} "
+            "output channels",
             [Remedy.use("groups", best)],
         )
     return groups
@@ -271,7 +271,10 @@ def _pad(layer: Layer, source: Feature, around: Surroundings) -> Made:
     pairs = None if isinstance(given, str) else settings.read_padding("pad", given, around.rank)
     if pairs is None:
         raise wrong(
-            "padding", given, "an int, or a (low, high) pair for each axis", "`padding` is no pads"
+            "padding",
+            given,
+            "an int, or a (low, high) pair for each axis",
+            f"`padding` cannot be {show(given)}",
         )
     grown = tuple(max_size(i + sum(pair), 0) for i, pair in zip(sizes, pairs, strict=True))  # type: ignore[arg-type]
     fields = carried(source, [shift_reads(-pair[0]) for pair in pairs])  # type: ignore[operator]

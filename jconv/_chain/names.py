@@ -11,8 +11,7 @@ from typing import Any
 from jconv._core import symbols
 from jconv._core.geometry import Shape, Size, is_static, same
 
-SHORT = 7
-"""Characters; sizes that are no longer, such as 2*h, are shown as they are."""
+SHORT = 7  # characters; sizes up to this length, such as 2*h, get no name and are shown as they are
 
 
 class SizeNames:
@@ -21,7 +20,7 @@ class SizeNames:
     def __init__(
         self, given: Shape, shapes: Iterable[tuple[Sequence[str], Shape]], facts: tuple[str, ...]
     ):
-        """Name every longer size in `shapes`, each of which comes with its axes' words."""
+        """Name every size in `shapes` that is not short; each shape comes with its axes' words."""
         self.legend: dict[str, str] = {}
         self._scope = symbols.scope_of(facts)
         self._known: dict[str, str] = {}
@@ -32,7 +31,7 @@ class SizeNames:
                 self._name(letter, size)
 
     def show(self, size: Size) -> str:
-        """A size, or a count made of sizes, in terms of the names."""
+        """A size, or a count computed from sizes, written with the names."""
         if is_static(size):
             return str(size)
         return self._known.get(str(size)) or pretty(self._rewritten(size))
@@ -42,7 +41,7 @@ class SizeNames:
         return "(" + ", ".join(entries) + ("," if len(entries) == 1 else "") + ")"
 
     def symbol(self, size: Size) -> Size:
-        """The size as a symbol of its own, for formulas in it."""
+        """The size as a symbol of its own, for formulas that contain it."""
         return self._rewritten(size) if str(size) not in self._known else self._of(self.show(size))
 
     def _of(self, text: str) -> Size:
@@ -60,7 +59,7 @@ class SizeNames:
         shown = pretty(self._rewritten(size))
         if len(shown) <= SHORT and "(" not in shown:
             return
-        # What reads the same is the same size, though JAX's algebra may not see it.
+        # Sizes with equal text are equal, even where JAX's algebra cannot prove it.
         name = next((n for n, text in self.legend.items() if text == shown), None)
         if name is None:
             numbers = itertools.count(1)
@@ -71,9 +70,9 @@ class SizeNames:
         self._solve(str(size), name)
 
     def _solve(self, text: str, name: str) -> None:
-        """Where a size is one floordiv, mod or max up to sign and constant, that in terms of it.
+        """For a size that is one floordiv, mod or max up to sign and constant, solve for that.
 
-        Products of such sizes are then written with the names instead of the functions.
+        Products of such sizes are then written with the names in place of the functions.
         """
         calls = outer_calls(text)
         if len(calls) != 1:
@@ -87,7 +86,7 @@ class SizeNames:
 
 
 def outer_calls(text: str) -> list[str]:
-    """The functions in a size's text that stand in no other one, each once."""
+    """The function calls in a size's text that are in no other call, each once."""
     found: list[str] = []
 
     def visit(node: ast.AST) -> None:
@@ -99,7 +98,7 @@ def outer_calls(text: str) -> list[str]:
         for child in ast.iter_child_nodes(node):
             visit(child)
 
-    # JAX writes powers as ^: another operator to Python, at the same columns.
+    # JAX writes powers as ^, which Python parses as xor, without moving any column.
     visit(ast.parse(text, mode="eval"))
     return found
 
@@ -134,7 +133,7 @@ def pretty(size: Any) -> str:
 
 
 def _floor_text(above: str, below: str, of: Callable[[str], Any]) -> tuple[str, str]:
-    """floor(above/below) as a reader writes it, and what is to be done with that.
+    """floor(above/below) as a reader writes it, and a pattern that puts it in its place.
 
     Whole multiples in the constant are taken out: floor((h - 2)/2) = floor(h/2) - 1.
     """
@@ -147,7 +146,7 @@ def _floor_text(above: str, below: str, of: Callable[[str], Any]) -> tuple[str, 
         number = int(below)
         constant = int(ends.group(2) + ends.group(3)) if ends else 0
         variable = ends.group(1) if ends else above
-        # As a floor, with a rest from 1 - n to 0: ceil(a/n) = floor((a + n - 1)/n).
+        # As a floor, with a constant from 1 - n to 0: ceil(a/n) = floor((a + n - 1)/n).
         constant += number - 1 if negated else 0
         whole = -(-constant // number)
         rest = constant - whole * number
@@ -161,7 +160,7 @@ def _floor_text(above: str, below: str, of: Callable[[str], Any]) -> tuple[str, 
 
 
 def alike(a: Size, b: Size) -> bool:
-    """Whether two sizes are certainly equal, those that read the same among them.
+    """Whether two sizes are certainly equal: proved by JAX, or of equal text in `pretty`.
 
     JAX's algebra does not see that floor((h - 1)/2) + 1 is ceil(h/2); `pretty` writes both so.
     """

@@ -1,4 +1,4 @@
-"""What every kind of layer has: its keys, what it reads, what it makes, and how it complains."""
+"""Records and helpers for every kind of layer: its keys, what it reads and makes, its errors."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """What a layer makes: a shape, and for each axis the field (None: the whole input).
+    """A layer's result: its shape, and its field on each axis (None: the whole input).
 
-    On a mesh `spec` is the mesh axes of each dimension, in the library's own layout; `trained` is
-    whether a parameter stands in this layer or before it.
+    `entered` is the shape of the layer's own input. On a mesh `spec` is the mesh axes of each
+    dimension, in jconv's own layout; `trained` is whether a parameter stands in this layer or
+    before it.
     """
 
     name: str
@@ -87,8 +88,8 @@ class Surroundings:
 class Made:
     """What follows from one layer.
 
-    `forward` and `backward` are operations, `stored` is whether the result is an array of its
-    own (an activation is computed with what surrounds it), `detail` is for the table.
+    `forward` and `backward` count operations. `stored` is whether the result takes memory of its
+    own (an activation is fused into its neighbours). `detail` is text for the table.
     """
 
     shape: Shape

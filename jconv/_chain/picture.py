@@ -1,7 +1,7 @@
-"""A chain drawn from top to bottom: how sizes and channels change, and how much a cell sees.
+"""A chain drawn from top to bottom: sizes, channels and receptive fields of its layers.
 
-On the left one box for each result, as wide as its size and as high as its channels; beside it
-the same words as in the table; on the right the rows of the input that one cell depends on.
+On the left one box for each result, its width showing the size and its height the channels;
+beside it the words of the table; on the right the rows of the input that one cell depends on.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ _COLOURS = {
     "add": "#8d72b3",
 }
 _PLAIN = "#8a939c"
-_TYPICAL = 720
-"""The size that stands for a symbol: only the proportions are seen."""
+_TYPICAL = 720  # the size drawn for a symbol; only proportions show, and many strides divide 720
 
 
 # Long because it sets one mark after the other, from the top of the page to its bottom.
@@ -56,7 +55,7 @@ def chain_picture(chain: ChainRecord) -> str:
     extent = max(map(_number, sizes))
     fields = [row.receptive_field for row in rows if row.step is not None]
     most = max([1, *(max(field) for field in fields)])
-    # A network that sees little of a large input would show nothing but slivers.
+    # Receptive fields far smaller than the input would be too thin to see at its scale.
     to_scale = is_static(*sizes) and extent <= 6 * most
     scale = max(most, extent) if to_scale else most
     known = [f"{name} = {text}" for name, text in names.legend.items()]

@@ -1,4 +1,4 @@
-"""Layers as they are described, in Python or in a file, read into records; and their errors."""
+"""Descriptions of layers, from Python or from a file, read into records; and their errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jconv._plan.leg import read_number_dtype, read_platform
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What is the same for all layers."""
+    """The settings that all layers share."""
 
     dtype: str
     platform: str
@@ -64,7 +64,7 @@ def read_options(
     return Options(name, read_platform("plan_chain", platform), facts, layout)
 
 
-DEEPEST = 3  # lists within lists that a value may have: one may contain itself
+DEEPEST = 3  # levels of nested lists in a value; the limit is for lists that contain themselves
 _SIZES = ("features", "output_shape")
 
 
@@ -187,7 +187,7 @@ _OTHER_WORDS = {
     "size": "factor",
     "use_bias": "bias",
 }
-"""What other frameworks call these things."""
+"""Other frameworks' names of kinds and keys."""
 
 
 def _nearest_kind(kind: Any) -> str | None:

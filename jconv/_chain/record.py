@@ -1,4 +1,4 @@
-"""What a planned chain holds: a record for each layer, below its table and its picture."""
+"""The records of a planned chain, which its table and its picture are made from."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class ChainRow:
 
     Attributes:
         name, kind: of the layer.
-        detail: its kernel and stride in short.
+        detail: its kernel and stride in a few characters, such as "3x3 /2".
         inputs: the layers that it reads; "x" is the network's input.
         in_shape, out_shape: of its first input and its result.
-        receptive_field: rows of the network's input that one of its cells depends on, borders
-            apart, on each axis; the input's whole size below a global pool.
-        step: rows of the input from one cell to the next, on each axis; None below a global pool.
+        receptive_field: on each axis the rows of the network's input that one of its cells
+            depends on, ignoring the input's borders; the whole input after a global pool.
+        step: rows of the input from one cell to the next, on each axis; None after a global pool.
         parameters: weights.
         forward: operations of the layer itself, two for each product.
-        operations: the same with both backprops.
+        operations: operations of the layer and of both its backprops.
         memory: bytes of its result; 0 where it is computed with the layer before it.
     """
 
@@ -59,7 +59,7 @@ class ChainRow:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChainRecord:
-    """The fields of a `ChainPlan`, which says what each of them is."""
+    """The fields of a `ChainPlan`, whose docstring describes them."""
 
     x_shape: Shape
     y_shape: Shape
@@ -119,7 +119,7 @@ class ChainRecord:
         rank = len(self.x_shape) - 2
         axes = ("n", *spatial_names(rank).lower(), "c")
         letters = parse_layout(self.layout, rank).caller("x", axes)
-        # An axis whose size is a symbol hands its name on.
+        # An axis whose size is the symbol h names its later sizes h1, h2, ...
         plain = [str(size) if str(size).isidentifier() else "" for size in self.x_shape]
         letters = [own or letter for own, letter in zip(plain, letters, strict=True)]
         shapes = sorted((row.out_shape for row in self.rows), key=len, reverse=True)
@@ -161,7 +161,7 @@ class ChainRecord:
         }
 
     def _key(self) -> str:
-        # As plans are: symbols of two scopes refuse to be compared.
+        # Compared as text, because JAX refuses to compare symbols of two scopes.
         policies = [(p.problem.policy, p.problem.precision) for _, p in self.plan_records]
         return repr((self.to_dict(), policies))
 

@@ -1,4 +1,4 @@
-"""What to do when two layers that are to be joined have different sizes: changes, each tried."""
+"""Remedies for two layers that are joined and have different sizes; each remedy is tried."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def joining_remedies(
     around: Surroundings,
     works: Callable[[Layers], bool],
 ) -> ConvError:
-    """The error with the changes to one layer after which the join at `index` succeeds."""
+    """The error, with the changes to one layer that make the join at `index` succeed."""
     joining = layers[index]
     other = before[joining.get("with")]
     place = _enlarging(layers, index, before, around)
@@ -67,7 +67,7 @@ def _transposed(
         return (*layers[:place], layer.changed(**changed), *layers[place + 1 :])
 
     if is_static(*have, *wanted):
-        # What lies between the two layers keeps the difference of the sizes.
+        # The layers in between leave the difference of the two sizes as it is.
         made = around.spatial(before[layer.name].shape)
         target = tuple(m + w - h for m, w, h in zip(made, wanted, have, strict=True))
         pads = read_padding(layer.kind, layer.get("padding", "SAME"), around.rank)

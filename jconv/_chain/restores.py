@@ -1,7 +1,7 @@
-"""Which output_padding gives an encoder's sizes back: every transposed layer and its match.
+"""The output_padding with which each layer of a decoder restores a size of its encoder.
 
-With o = ceil(i/s), or o = (i+P-K)//s + 1, the sizes below i are forgotten, and output_padding says
-which of the s sizes is meant (`output_padding = size - smallest`)::
+o = ceil(i/s), or o = (i+P-K)//s + 1, is one number for s different sizes i. output_padding says
+which of them is meant (`output_padding = size - smallest`)::
 
     SAME, SAME_LOWER, CAUSAL    i - (s*(o-1) + 1)     = (i - 1) mod s
     VALID, explicit pads        i - (s*(o-1) + K - P) = (i + P - K) mod s
@@ -23,7 +23,7 @@ from jconv._plan.plan import Plan
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Restore:
-    """How one layer of a decoder gives an encoder's size back.
+    """How one layer of a decoder restores a size of the encoder.
 
     Attributes:
         layer: the layer that enlarges.
@@ -31,8 +31,8 @@ class Restore:
         output_padding: one number for each spatial axis, symbolic where it depends on the size;
             None for an axis where none restores it. None altogether where the layer has no
             output_padding (up-sampling).
-        restored: whether the layer, as it stands, makes that size.
-        text: all of it in words.
+        restored: whether the layer makes that size with the settings that it has.
+        text: the finding in words.
     """
 
     layer: str
@@ -62,7 +62,7 @@ class Restore:
 
 @dataclasses.dataclass(frozen=True)
 class Resizing:
-    """What is read of a layer: how it changes the spatial sizes."""
+    """How a layer changes the spatial sizes."""
 
     name: str
     kind: str
@@ -85,14 +85,17 @@ class _Shrunk:
 
 
 def find_restores(layers: Sequence[Resizing], names: SizeNames) -> tuple[Restore, ...]:
-    """For each enlarging layer the layer that it undoes: `like`, or the last not yet undone."""
+    """For each layer that enlarges, how it restores the input size of an earlier layer.
+
+    That layer is `like`, or else the last layer that made sizes smaller and is not undone yet.
+    """
     places = {layer.name: place for place, layer in enumerate(layers)}
     stack: list[_Shrunk] = []
     found = []
     for place, layer in enumerate(layers):
         if layer.kind in ("conv", "max_pool", "avg_pool") and max(layer.strides, default=1) > 1:
             shrunk = _Shrunk(place, layer.name, layer.before, layer.after, layer.strides)
-            # A shortcut beside the layer that makes the size smaller is undone with it.
+            # A strided shortcut beside a strided layer counts as one with that layer.
             if not (stack and _alike(stack[-1], shrunk)):
                 stack.append(shrunk)
         elif layer.kind in ("conv_transpose", "upsample"):
@@ -114,7 +117,7 @@ def _alike(a: _Shrunk, b: _Shrunk) -> bool:
 
 
 def _undo(stack: list[_Shrunk], strides: tuple[int, ...]) -> _Shrunk | None:
-    """Take from the stack what `strides` undo; None where that ends within a layer."""
+    """Pop the layers that `strides` undo; None if only a part of a layer's stride is undone."""
     left, match = strides, None
     while stack and max(left) > 1:
         match = stack.pop()
@@ -141,7 +144,7 @@ def _restore(layer: Resizing, like: str, target: Shape, names: SizeNames) -> Res
     )
     if None in extra:
         text = f"{layer.name}: no output_padding restores {like}'s input {wanted}: "
-        text += f"from {names.shape(layer.before)} it makes {_choices(layer, pads, names)}"
+        text += f"from {names.shape(layer.before)} it can make {_choices(layer, pads, names)}"
     else:
         shown = [
             _formula(layer.plan, a, target[a], pads[a], value, names)
@@ -150,14 +153,14 @@ def _restore(layer: Resizing, like: str, target: Shape, names: SizeNames) -> Res
         value = shown[0] if len(set(shown)) == 1 else "(" + ", ".join(shown) + ")"
         text = f"{layer.name}: output_padding = {value} restores {like}'s input {wanted}"
         if not restored:
-            text += f"; as it stands it makes {made}"
+            text += f"; as given, it makes {made}"
     return Restore(layer.name, like, extra, restored, text)
 
 
 def output_padding(
     plan: Plan, axis: int, o: Size, target: Size, padding: settings.Padding
 ) -> Size | None:
-    """The output_padding with which `plan`, a transposed one, makes `target` of o rows."""
+    """The output_padding with which `plan`, of a transposed convolution, makes `target`."""
     along = plan.problem.axes[axis]
     k, s, d = along.k, along.s, along.d
     if is_static(o, target):

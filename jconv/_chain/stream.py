@@ -1,14 +1,15 @@
-"""A planned network on a stream: what each layer keeps, how far it lags, and what lines up.
+"""A planned network on a stream: each layer's state, its delay, and the stream's latency.
 
-On a stream a layer's window ends at the newest row. Layer by layer ``D`` says how many rows later
-than in the whole a result comes: streamed[j + D] = whole[j]. With p0 rows of padding where the
-stream has K-1, and e rows by which its input comes late::
+On a stream, a layer's window ends at the newest row. Let "the whole" be the layer's result on the
+whole input at once. D is the number of rows by which the stream's result comes later:
+streamed[j + D] = whole[j]. A stream pads K-1 rows at the start, the whole p0. If the layer's input
+comes e rows late::
 
     convolution, pooling      s*(j + D) = s*j + K-1 - p0 + e      D = (K-1 - p0 + e) / s
     transposed convolution    i + D = i + p0 + s*e                D = p0 + s*e
     nearest up-sampling       D = f*e
 
-Where s does not divide, the input is held back by a few rows more. CAUSAL layers have D = 0.
+Where s does not divide, the input is delayed by a few rows more. CAUSAL layers have D = 0.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ class StreamRow:
 
     Attributes:
         name, kind: of the layer.
-        state: shape of what it keeps from chunk to chunk, channels last; () for nothing.
-        wait: rows by which its input is held back, besides those it comes late by itself.
-        offset: rows at the beginning of its streamed result that the whole does not have.
-        step: rows of the network's input for each of its rows.
+        state: shape of the rows that it keeps from chunk to chunk, channels last; () for none.
+        wait: rows by which its input is delayed in addition to the delay that it arrives with.
+        offset: rows at the start of its streamed result that come before the whole's first row.
+        step: rows of the network's input for each row of its result.
         latency: rows of the network's input by which its result comes late.
     """
 
@@ -73,7 +74,7 @@ class StreamPlan:
 
     @property
     def offset(self) -> int:
-        """Rows at the beginning of the streamed result that the whole does not have."""
+        """Rows at the start of the streamed result that come before the whole's first row."""
         return self.rows[-1].offset
 
     @property
@@ -84,7 +85,7 @@ class StreamPlan:
     def init(self) -> dict[str, Any]:
         """The state of each convolution before the first chunk, by the layer's name: zeros.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> layer = ("conv", {"features": 8, "kernel": 5, "padding": "CAUSAL"})
             >>> states = jconv.plan_chain((1, "t", 3), [layer]).stream().init()
@@ -109,7 +110,7 @@ class StreamPlan:
         facts = (
             f"chunks: multiples of {self.multiple} rows",
             f"latency: {self.latency} rows of the input",
-            f"offset: the first {self.offset} rows of the streamed result are not the whole's",
+            f"offset: the first {self.offset} rows of the streamed result are to be dropped",
         )
         return "\n".join([*_columns([head, *body]), "", *facts])
 
@@ -121,7 +122,7 @@ def _columns(lines: list[list[str]]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where a layer stands in time: how late it comes, and rows of the input for its rows."""
+    """A layer's position in time: rows by which it is late, and input rows for each row."""
 
     late: int
     step: Fraction
@@ -161,14 +162,14 @@ _WITHIN_A_ROW = ("batch_norm", "layer_norm")
 def _on_stream(
     chain: ChainRecord, layer: Layer, row: ChainRow, places: dict[str, _Place]
 ) -> tuple[int, _Place, Shape]:
-    """(rows held back, the layer's place, the shape of its state)."""
+    """(rows of additional delay, the layer's place, the shape of its state)."""
     at = places[row.inputs[0]]
     kind = layer.kind
     if kind in _POINTWISE or kind in _WITHIN_A_ROW:
         return 0, at, ()
     make = _KINDS.get(kind)
     if make is None:
-        why = "it reads the whole of time, or more of it than has come; a stream has no end"
+        why = "it reads all of time, or later rows than the stream has delivered"
         raise wrong("kind", kind, ", ".join((*_KINDS, *_POINTWISE, *_WITHIN_A_ROW)), why)
     return make(chain, layer, row, at, places)
 
@@ -196,7 +197,7 @@ def _transposed(
 def _joined(
     chain: ChainRecord, layer: Layer, row: ChainRow, at: _Place, places: dict[str, _Place]
 ) -> tuple[int, _Place, Shape]:
-    """Of two layers, the one that comes first waits for the other."""
+    """For two layers that are joined: the earlier one waits for the later one."""
     other = places[row.inputs[1]]
     if other.step != at.step:
         raise wrong("with", layer.get("with"), "a layer as fast", "the two differ in their steps")
@@ -219,7 +220,7 @@ def _upsampled(
     rank = len(chain.x_shape) - 2
     factor = settings.read_factors("upsample", "factor", layer.get("factor"), rank)[0]
     if factor > 1 and layer.get("method", "nearest") != "nearest":
-        why = "interpolation in time reads a row that has not come"
+        why = "interpolation in time reads a row that the stream has not delivered yet"
         raise wrong("method", layer.get("method"), "nearest", why)
     return 0, _Place(factor * at.late, at.step / factor), ()
 
@@ -236,7 +237,7 @@ _KINDS: dict[str, Callable[..., tuple[int, _Place, Shape]]] = {
 
 
 def _state(chain: ChainRecord, shape: Shape, rows: int) -> Shape:
-    """(batch, rows, further axes, channels): of what a layer keeps of arrays of this shape."""
+    """(batch, rows, further axes, channels): the state that keeps `rows` rows of such arrays."""
     n, _, *further, channels = parse_layout(chain.layout, len(shape) - 2).canonical("x", shape)
     return (n, rows, *further, channels)
 
@@ -249,7 +250,7 @@ def _time(chain: ChainRecord, layer: Layer, row: ChainRow) -> tuple[int, int, in
         axis, p0 = plan.problem.axes[0], plan.padding[0][0]
         k, s, d = axis.k, axis.s, axis.d
         if axis.b != 1:
-            why = "`input_dilation` in time does not go on a stream"
+            why = "`input_dilation` in time is not supported on a stream"
             raise wrong("input_dilation", axis.b, "1 in time", why)
     else:
         rank = len(chain.x_shape) - 2
@@ -265,7 +266,7 @@ def _time(chain: ChainRecord, layer: Layer, row: ChainRow) -> tuple[int, int, in
         why = "its padding depends on the length, and a stream has none"
         raise wrong("padding", layer.get("padding", "SAME"), "'CAUSAL' or numbers", why, causal)
     if layer.get("padding_mode", "zeros") != "zeros" and p0 > 0:
-        why = "borders that are copies of rows cannot be made before those rows have come"
+        why = "a border copied from rows cannot be made before the stream delivers these rows"
         zeros = [Remedy("padding_mode", "zeros", "pass padding_mode='zeros'")]
         raise wrong("padding_mode", layer.get("padding_mode"), "'zeros'", why, zeros)
     return k, s, d, p0

@@ -12,8 +12,7 @@ from jconv._core.geometry import is_static, same
 from jconv._core.layout import parse_layout
 from jconv._plan.table import WIDTH, amount, table, wrap
 
-NAME = 24
-"""Longer names of layers are cut."""
+NAME = 24  # characters; longer names of layers are cut, so that a row fits a hundred columns
 
 
 def chain_table(chain: ChainRecord) -> str:
@@ -36,7 +35,7 @@ def chain_table(chain: ChainRecord) -> str:
     if chain.mesh:
         lines += ["", *_on_devices(chain, names)]
     if names.legend:
-        # A definition is not broken in the middle.
+        # A line may break between two definitions, not inside one.
         known = [f"{n} = {text}".replace(" ", "\0") for n, text in names.legend.items()]
         lines += ["", *(line.replace("\0", " ") for line in wrap(", ".join(known)))]
     if chain.restores:
@@ -45,7 +44,7 @@ def chain_table(chain: ChainRecord) -> str:
 
 
 def count(value: Any, names: SizeNames, unit: str = "") -> str:
-    """An amount; where it is symbolic, in terms of the names, with a prefix for its number."""
+    """An amount as text: a number with an SI prefix, or a symbolic amount with the names."""
     if is_static(value):
         return amount(value, unit)
     text = names.show(value)

@@ -1,4 +1,4 @@
-"""Arrays as a call describes them: by shape, and by the name of the dtype that JAX uses."""
+"""From arrays to a `Call`, which holds their shapes and the names of their JAX dtypes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from jconv._core.errors import ConvError
 
 
 def as_operand(array: ArrayLike) -> Array:
-    """A JAX array of a dtype that is in use: one made in double precision may come in single."""
+    """The array as a JAX array of an enabled dtype: float64 becomes float32 without x64."""
     array = jnp.asarray(array)
     return jax.lax.convert_element_type(array, dtype_name(array.dtype))
 
 
 def make_call(op: str, arrays: dict[str, Any], **keywords: Any) -> Call:
-    """The Call that these arguments make, arrays described by shape and dtype."""
+    """The Call with these arguments, its arrays described by shape and dtype."""
     for name, array in arrays.items():
         check_array(op, name, array)
     shapes = {name: tuple(array.shape) for name, array in arrays.items()}
@@ -50,7 +50,7 @@ def check_array(op: str, name: str, array: Any) -> None:
 
 
 def given_dtype(op: str, argument: str, value: Any) -> str | None:
-    """The name of the dtype that is used where a user gives this one; None for none."""
+    """The name of the enabled dtype for one that the user gave; None where that is None."""
     name = read_dtype(op, argument, value)
     return None if name is None else dtype_name(name)
 
@@ -58,5 +58,5 @@ def given_dtype(op: str, argument: str, value: Any) -> str | None:
 def dtype_name(dtype: Any) -> str:
     try:
         return str(jax.dtypes.canonicalize_dtype(dtype))
-    except Exception:  # JAX's own for keys, whatever other libraries' dtypes raise
+    except Exception:  # JAX raises for the dtypes of keys, other libraries' dtypes as they like
         return str(dtype)

@@ -11,7 +11,7 @@ from jconv._core.problem import OUTPUT, Leg, Slot
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """What is to be known of one public operation.
+    """What the library has to know of one public operation.
 
     Attributes:
         name: the public function's.
@@ -45,7 +45,7 @@ class Operation:
 
     @property
     def is_backprop(self) -> bool:
-        """Whether it takes a cotangent."""
+        """Whether it takes a cotangent, g."""
         return "g" in self.arrays
 
 
@@ -78,9 +78,9 @@ class Call:
         return dataclasses.replace(self, **changes)
 
     def with_argument(self, argument: str, value: Any) -> Call:
-        """This call with one argument changed, as a Remedy says it.
+        """This call with one argument changed to a Remedy's value.
 
-        None leaves the argument out; an array takes a shape (a tuple) or a dtype.
+        None leaves the argument out. For an array the value is a shape (a tuple) or a dtype.
         """
         if argument in self.shapes:
             if isinstance(value, tuple):

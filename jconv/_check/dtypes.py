@@ -44,13 +44,13 @@ _WIDTH = {"bfloat16": 16, "complex64": 32, "complex128": 64}
 
 
 def width_of(dtype: str) -> int:
-    """Bits of a number, or of a complex one's half."""
+    """Bits of a number; of a complex number, the bits of its real part."""
     digits = re.match(r"[a-z]+(\d+)", dtype)
     return _WIDTH.get(dtype) or (int(digits.group(1)) if digits else 8)
 
 
 def read_dtype(op: str, argument: str, value: Any) -> str | None:
-    """The name of a dtype that a user gives, or None for none."""
+    """The name of the dtype that the user gave; None where the user gave None."""
     if value is None:
         return None
     try:
@@ -66,7 +66,7 @@ def read_dtype(op: str, argument: str, value: Any) -> str | None:
 
 
 def read_dtypes(call: Call) -> dict[str, str]:
-    """The dtype of each slot: the operands' own, and the output's."""
+    """The dtype of each slot: two from the arrays, and the output's."""
     names = tuple(call.operation.arrays)
     for name in names:
         if kind_of(call.dtypes[name]) == "other":
@@ -105,9 +105,9 @@ def _bad_dtype(call: Call, name: str, wanted: str, what: str) -> ConvError:
 
 
 def _out_dtype(call: Call, have: dict[str, str]) -> str:
-    """`preferred_element_type`, or the dtype that the operands have in common.
+    """`preferred_element_type`, or else the operands' common dtype.
 
-    A cotangent may come in a wider forward output's dtype; the result is then the operand's.
+    A cotangent may have the wider dtype of a forward output; the other operand's then counts.
     """
     natural = next(dtype for name, dtype in have.items() if name != "g")
     wanted = call.preferred_element_type

@@ -1,4 +1,4 @@
-"""A ConvError said in the words of another function: its name, its arguments, its values."""
+"""ConvErrors restated for another function, with its name, its arguments and its values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def worded(
     given: Mapping[str, Any],
     values: Mapping[str, Convert],
 ) -> Iterator[None]:
-    """ConvErrors raised inside come out as errors of `op`.
+    """A context from which ConvErrors come out as errors of `op`.
 
     Args:
         op: the function that the user called.
@@ -56,7 +56,7 @@ def reworded(
             if value is not None:
                 remedies.append(_remedy(name, value, given))
     argument = names.get(error.argument)
-    if argument is None:  # an argument that the user never gave
+    if argument is None:  # the inner operation's error names an argument that `op` lacks
         argument = remedies[0].argument if remedies else next(iter(names.values()))
     got = given.get(argument, error.got)
     if hasattr(got, "dtype") and not isinstance(error.got, tuple):

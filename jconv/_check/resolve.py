@@ -1,7 +1,7 @@
-"""From a Call to the Problem it poses, or the ConvError that says why it poses none.
+"""`resolve`: from a Call to the Problem that it describes, or to a ConvError.
 
-Only shapes, dtypes and settings are read, so the same checks serve the operations, the planner
-and the diagnosis. Sizes may be symbolic: a difference must be proved before it is an error.
+Only shapes, dtypes and settings are read, so these checks serve the operations, plans and the
+diagnosis alike. Sizes may be symbolic: a difference must be proved before it is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Borders:
     """What padding modes other than zeros add around x before the convolution.
 
     Attributes:
-        modes: for each axis the mode below x and that above it.
+        modes: for each axis the mode below x and the mode above it.
         sizes: the spatial sizes of x.
         pads: rows added to each axis, or cropped; none where both sides are zeros, which the
             convolution itself pads.
@@ -56,7 +56,7 @@ class Resolved:
         return self.layout.caller(slot, shape)
 
     def as_written(self, problem: Problem) -> Problem:
-        """The problem with the caller's layout and high pads, where they differ from its own."""
+        """The problem with the caller's layout and high pads, where jconv's own differ."""
         orders = self.layout.x, self.layout.w, self.layout.y
         own = all(order == tuple(range(len(order))) for order in orders)
         high = None
@@ -136,12 +136,11 @@ def _rank(call: Call) -> int:
     other = names[0] if lead == names[1] else names[1]
     if len(call.shapes[lead]) < 3:
         lead, other = other, lead
-    rank = len(call.shapes[lead])
     rank = max(len(call.shapes[lead]), 3)
     kind = "spatial, input and output channel" if other == "w" else "batch, spatial and channel"
     raise ConvError(
         f"{call.op}: `{names[0]}` has {_dimensions(first)} and `{names[1]}` has "
-        f"{_dimensions(second)}; both need as many, two more than there are spatial axes.",
+        f"{_dimensions(second)}; both need two more than there are spatial axes.",
         argument=other,
         got=call.shapes[other],
         expected=f"{rank} dimensions ({kind})",
@@ -165,7 +164,7 @@ def _check_spans(spec: Spec, argument: str, sizes: Shape, factors: tuple[int, ..
 
 
 def _check_extent(spec: Spec, i: Shape, o: Shape, pads: Any) -> None:
-    """Sizes above XLA's own limit come of a slip, such as a number of bytes for a padding."""
+    """Refuse sizes above XLA's limit: a slip, such as a number of bytes given as a padding."""
     for a in range(spec.rank):
         for size in (i[a], o[a], i[a] + pads[a][0] + pads[a][1]):
             if isinstance(size, int) and size > LIMIT:
@@ -178,11 +177,11 @@ def _check_extent(spec: Spec, i: Shape, o: Shape, pads: Any) -> None:
 
 
 def _check_borders(spec: Spec, i: Shape, k: Shape, pads: Any) -> None:
-    """Borders copy rows of x: there must be enough of them, and for symbols it must be known."""
+    """Refuse borders that copy more rows than x is known to have."""
     limits = {
-        "reflect": ("n - 1", 1),
-        "circular": ("n", 0),
-        "edge": ("any number, of rows that are", 0),
+        "reflect": ("at most n - 1 rows", 1),
+        "circular": ("at most n rows", 0),
+        "edge": ("any number of rows, if n is 1 or more,", 0),
     }
     for a, (size, pair) in enumerate(zip(i, pads, strict=True)):
         if not spec.copies(a):
@@ -196,18 +195,18 @@ def _check_borders(spec: Spec, i: Shape, k: Shape, pads: Any) -> None:
                 raise spec.wrong(
                     "padding",
                     spec.call.padding,
-                    f"at most {words} rows on each side of spatial axis {a}, of size n = {size}",
+                    f"{words} on each side of spatial axis {a}, whose size is n = {size}",
                     f"{mode} padding copies rows of x, and {amount} rows cannot be copied from "
                     f"{size} on spatial axis {a}.",
                 )
             if proved(lambda v=amount: v <= 0) or proved(lambda n=size, m=needed: n >= m):
                 continue
             if not is_static(needed) and is_static(k[a]):
-                # A symbolic amount is SAME's: at most K - 1 rows, half of them on each side.
+                # Only SAME pads by a symbolic amount: at most K - 1 rows, half on each side.
                 needed = geometry.span(k[a], spec.d[a]) // 2 + less
             _require_rows(spec, mode, a, size, needed)
         if any(proved(lambda v=amount: v < 0) for amount in pair):
-            left = size + sum(pair)  # a crop of more than all rows is known for numbers alone
+            left = size + sum(pair)  # for symbols, cropping all rows must be ruled out
             if not is_static(left):
                 mode = next(mode for mode in spec.modes[a] if mode != "zeros")
                 _require_rows(spec, mode, a, size, -sum(pair))
@@ -218,8 +217,8 @@ def _require_rows(spec: Spec, mode: str, a: int, size: Size, needed: Size) -> No
         return
     fact = f"{size} >= {needed}"
     raise ConvError(
-        f"{spec.call.op}: {mode} padding needs {needed} rows of x on spatial axis {a}, and its "
-        f"size {size} is not known to have them.",
+        f"{spec.call.op}: {mode} padding needs {needed} rows of x on spatial axis {a}, and the "
+        f"size {size} is not known to be as large.",
         argument="constraints",
         got=size,
         expected=f"{fact}, among the constraints of the scope that the symbols are made in",

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from jconv._core.errors import ConvError, show
+from jconv._core.geometry import LARGEST as LIMIT
 from jconv._core.geometry import STRING_PADDINGS as STRING_PADDINGS
 from jconv._core.geometry import Shape, Size
 
 MODES = ("zeros", "reflect", "edge", "circular")
 PRECISIONS = ("DEFAULT", "HIGH", "HIGHEST")
-LIMIT = 2**31 - 1
-"""The largest size, stride, dilation or padding: XLA's own arithmetic goes no further safely."""
 
 Padding = str | tuple[Size, Size]
 Modes = tuple[tuple[str, str], ...]  # for each spatial axis what lies below x and what above it
@@ -65,12 +64,12 @@ def read_shape(op: str, argument: str, value: Any) -> Shape:
 
 
 def read_symbols(op: str, sizes: Mapping[str, Any], known: Set[str]) -> dict[str, Size]:
-    """Sizes given to symbols by name: symbols that there are, and sizes that can be."""
+    """The size given to each symbol; a ConvError for an unknown symbol or an invalid size."""
     for name, value in sizes.items():
         size = as_size(value)
         if name not in known:
             expected = ", ".join(sorted(known)) or "no symbols at all"
-            why = f"there is no symbol {name} in it"
+            why = f"no size depends on a symbol named `{name}`"
         elif size is None or (isinstance(size, int) and not 0 <= size <= LIMIT):
             expected = "a whole number of 0 or more, or a symbolic dimension"
             why = f"`{name}` must be a size; it is {show(value)}"
@@ -233,7 +232,7 @@ def read_precision(op: str, value: Any) -> tuple[str, str]:
 
 
 def default_precision(value: Any) -> tuple[str, str]:
-    """What `jax_default_matmul_precision` asks for; presets that only dots know are DEFAULT."""
+    """What `jax_default_matmul_precision` asks for; DEFAULT for presets of jnp.dot alone."""
     name = _precision_name(value) or "DEFAULT"
     return name, name
 

@@ -1,8 +1,8 @@
 """What the shapes of each operation must satisfy, and the sizes that follow from them.
 
 For every operation one function from the call's shapes to (n, c, f, i, k, o): batch, channels
-of a group in and out, and the three ranges of each axis. What the diagnosis then proposes is
-found elsewhere: here a check only says which two things do not fit, and the consistent set.
+of a group in and out, and the three ranges of each axis. A check says which two sizes do not
+fit and which sizes would; `_diagnosis` adds the remedies.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def input_grad_sizes(spec: Spec) -> Sizes:
         fail = _told_wrong(spec, argument, "channels", told_c, c * spec.groups, "w")
         _require(spec, argument, told_c, c * spec.groups, fail)
     if getattr(spec.call, argument) is None and spec.call.output_padding is None:
-        return n, c, f // spec.groups, i, k, o  # chosen here, and so that it is consistent
+        return n, c, f // spec.groups, i, k, o  # `_default_size` chooses consistent sizes
     made = spec.outputs(i, k)
     for a in range(spec.rank):
         fail = _inconsistent_input(spec, argument, g, i, o, k, made)
@@ -57,7 +57,7 @@ def filter_grad_sizes(spec: Spec) -> Sizes:
             "filter_shape",
             None,
             "the filter's full shape, or its spatial sizes alone",
-            "`filter_shape` must be given: several filters give a cotangent of this shape.",
+            "`filter_shape` must be given: filters of several sizes have such a cotangent.",
         )
     _divisible(spec, channels, "channels of `x`")
     _divisible(spec, f, "channels of `g`")
@@ -103,7 +103,7 @@ def _told_input(spec: Spec, argument: str, o: Shape, k: Shape) -> tuple[Size | N
         raise spec.wrong(
             "output_padding",
             call.output_padding,
-            f"what makes the spatial sizes {told[1:-1]} of output_shape, or nothing",
+            f"the value that gives output_shape's spatial sizes {told[1:-1]}, or None",
             f"`output_padding`={show(call.output_padding)} makes the spatial sizes {sizes}, but "
             f"`output_shape` says {told[1:-1]}.",
         )
@@ -111,7 +111,7 @@ def _told_input(spec: Spec, argument: str, o: Shape, k: Shape) -> tuple[Size | N
 
 
 def _transposed_sizes(spec: Spec, o: Shape, k: Shape) -> Shape:
-    """The spatial sizes that `output_padding`, or nothing, chooses."""
+    """The spatial sizes that `output_padding` chooses, or the default ones where it is None."""
     value = spec.call.output_padding
     low = spec.smallest(o, k)
     if value is None:
@@ -159,7 +159,7 @@ def _default_size(spec: Spec, a: int, o: Shape, k: Shape, low: Size) -> Size:
             spec.call.padding,
             "a padding with which some input gives that many rows",
             f"no input of any size gives the {o[a]} rows of `x` on spatial axis {a} with a filter "
-            f"of {k[a]} and these settings: so much padding makes more rows by itself.",
+            f"of {k[a]} and these settings: the padding alone makes more rows.",
         )
     return sizes[0]
 
@@ -174,7 +174,7 @@ def input_sets(spec: Spec, o: Shape, k: Shape) -> list[range]:
 def describe(sets: Sequence[Sequence[Any]]) -> str:
     """One set for each spatial axis, in words."""
     if not sets:
-        return "those consistent with the symbols"
+        return "sizes consistent with the symbols"
     return "(" + ", ".join(describe_one(choices) for choices in sets) + ")"
 
 
@@ -194,7 +194,7 @@ def describe_one(choices: Sequence[Any]) -> str:
 
 
 def _require(spec: Spec, argument: str, a: Size, b: Size, fail: Callable[[], ConvError]) -> None:
-    """Two sizes must be equal: `fail` says how when they differ."""
+    """Refuse sizes that are not known to be equal; `fail` makes the error where they differ."""
     if geometry.same(a, b):
         return
     if geometry.differ(a, b) or is_static(a, b):

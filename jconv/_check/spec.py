@@ -1,4 +1,4 @@
-"""A call whose settings have been read: the common ground of the checks and the diagnosis."""
+"""`Spec`, a call whose settings have been read, which the checks and the diagnosis both use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Spec:
     slots: dict[str, Shape]
 
     def copies(self, a: int) -> bool:
-        """Whether a border of axis `a` is made of rows of x."""
+        """Whether axis `a` is padded by copies of rows of x, not by zeros."""
         return self.modes[a] != ("zeros", "zeros")
 
     def output(self, a: int, i: Size, k: Size) -> Size:
@@ -86,7 +86,7 @@ def read_spec(call: Call, rank: int) -> Spec:
 
 
 def told_shape(spec: Spec, argument: str, slot: Slot) -> tuple[Size | None, ...]:
-    """A told shape in canonical order; None stands where spatial sizes alone leave it open."""
+    """The shape in `argument`, in jconv's own order; None for sizes that it leaves open."""
     value = settings.read_shape(spec.call.op, argument, getattr(spec.call, argument))
     if len(value) == spec.rank + 2:
         return spec.layout.canonical(slot, value)

@@ -43,7 +43,7 @@ WORDS: dict[str, tuple[str, ...]] = {}
 for _ours, _theirs in _SPELLINGS.items():
     for _name in _theirs.split():
         WORDS[_name] = (*WORDS.get(_name, ()), *_ours.split())
-"""Another framework's word, and the arguments of jconv's that it may stand for."""
+"""For another framework's keyword, the arguments of jconv that it may stand for."""
 
 _SIZE = "the filter's size is the shape of `w`, which is an array."
 _CHANNELS = "the channels are those of `w`, whose shape is (spatial..., C / groups, O)."
@@ -64,7 +64,7 @@ ADVICE = {
     **dict.fromkeys(
         ("bias", "b", "use_bias"), "there is no bias: add it to the result, conv(x, w) + bias."
     ),
-    "batch_group_count": "`conv_filter_grad` with `groups` is what it is for.",
+    "batch_group_count": "it serves filter gradients: use `conv_filter_grad` with `groups`.",
     "output_padding": "`conv_transpose` takes it.",
     "output_shape": "`conv_transpose` takes it.",
     "input_dilation": "a transposed convolution spreads its input by `stride`.",
@@ -72,7 +72,7 @@ ADVICE = {
     "activation": "apply it to the result.",
     "name": "use jax.named_scope.",
 }
-"""What to do for a word that stands for no argument."""
+"""For a keyword that the called function has no argument for, what to do instead."""
 
 
 class KeywordError(ConvError, TypeError):
@@ -126,11 +126,11 @@ def _unknown(
 ) -> ConvError:
     right = next((w for w in WORDS.get(name, WORDS.get(name.lower(), ())) if w in known), None)
     if right in ("x", "w", "g") and not hasattr(value, "shape"):
-        right = None  # `filters` and `input` are numbers of channels to some
+        right = None  # in some frameworks `filters` and `input` are numbers of channels
     said = f"jconv's word for it is `{right}`." if right else ADVICE.get(name, "")
     if not said:
         right = next(iter(difflib.get_close_matches(name, known, 1)), None)
-        said = f"did you mean `{right}`?" if right else "its keywords are those below."
+        said = f"did you mean `{right}`?" if right else "its keywords are listed below."
     remedies = [Remedy.omit(name)]
     if right and right not in given:
         remedies = [Remedy.rename(name, right, _translated(right, value, given))]
@@ -144,13 +144,13 @@ def _unknown(
 
 
 def _shape_of(value: Any) -> Any:
-    """An array's shape, and anything else as it is."""
+    """An array's shape; any other value unchanged."""
     shape = getattr(value, "shape", None)
     return shape if isinstance(shape, tuple) else value
 
 
 def _translated(word: str, value: Any, given: Mapping[str, Any]) -> Any:
-    """The value in jconv's form."""
+    """Another framework's value as jconv writes it, in the argument `word`."""
     if word == "layout" and isinstance(value, str):
         x = given.get("x_shape", given.get("x"))
         axes = {3: "W", 5: "DHW"}.get(len(entries_of(_shape_of(x)) or ()), "HW")
@@ -161,11 +161,11 @@ def _translated(word: str, value: Any, given: Mapping[str, Any]) -> Any:
 def _by_position(
     op: str, arrays: list[str], args: tuple[Any, ...], parameters: Collection[str], is_open: bool
 ) -> ConvError:
-    """More values by position than there are arrays.
+    """The error for more positional arguments than there are arrays.
 
-    lax and TensorFlow take strides and padding after the arrays, PyTorch a bias before them.
+    After the arrays, lax and TensorFlow take strides and padding; PyTorch takes a bias first.
     """
-    rest, said = list(args[len(arrays) :]), "all else is passed by keyword."
+    rest, said = list(args[len(arrays) :]), "everything else is passed by keyword."
     first = rest[0]
     words = ["stride", "padding"] if arrays else list(parameters)
     if op in ("conv", "conv_transpose") and (first is None or getattr(first, "ndim", 0) == 1):

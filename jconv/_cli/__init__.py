@@ -2,5 +2,5 @@
 
 In it: one module for each group of subcommands, and how arguments are read and results are
 printed.
-In: the words of a command line. Out: text or JSON, and an exit status.
+In: the arguments of a command line. Out: text or JSON, and an exit status.
 """

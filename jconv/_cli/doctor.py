@@ -1,4 +1,4 @@
-"""What jconv finds on this machine, and what is known to be slow or wrong in its JAX."""
+"""jconv doctor: this machine's JAX and devices, and known slow or wrong cases of this JAX."""
 
 from __future__ import annotations
 

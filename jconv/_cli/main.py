@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # None where the shell has closed it
             sys.stdout.flush()
         return status
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the program that reads the output, such as head, has ended
         _drop_output()
         return FINE
     except OSError as error:
@@ -82,7 +82,7 @@ def _answer(options: argparse.Namespace) -> int:
 
 
 def _drop_output() -> None:
-    """Let nothing more be written to a stdout that takes nothing, not at exit either."""
+    """Send all further output to nowhere, so that the exit does not fail on a closed stdout."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -90,7 +90,7 @@ def _drop_output() -> None:
 
 
 def _tuning(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
-    """The tuning table that the command was given, in force; or nothing."""
+    """A context in which the tuning table of --tuning is in force, if one was given."""
     path = getattr(options, "tuning", None)
     return contextlib.nullcontext() if path is None else jconv.TuningTable.load(path)
 
@@ -225,7 +225,7 @@ def _run_plan(options: argparse.Namespace) -> int:
     if refused:
         flag = "--" + sorted(refused)[0].replace("_", "-")
         other = "without --transpose" if options.transpose else "with --transpose"
-        print(f"jconv plan: {flag} goes {other} only", file=sys.stderr)
+        print(f"jconv plan: {flag} can only be given {other}", file=sys.stderr)
         return MISUSE
     counts = options.mesh if isinstance(options.mesh, tuple) else None
     if counts and (options.x_spec or options.w_spec or options.svg):

@@ -41,7 +41,7 @@ def bold(text: str) -> str:
 
 
 def bold_headers(text: str) -> str:
-    """The line above each rule in bold, on a terminal alone."""
+    """The text with the line above each rule in bold; unchanged unless stdout is a terminal."""
     lines = text.split("\n")
     for number, line in enumerate(lines[1:], start=1):
         if line and set(line) == {"-"}:

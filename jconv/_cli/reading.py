@@ -14,7 +14,7 @@ from jconv._core.symbols import read_constraints
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
-    """--padding -1,2 as --padding=-1,2: argparse takes a value that begins so for an option."""
+    """--padding -1,2 as --padding=-1,2: argparse takes a value that starts with - for an option."""
     result: list[str] = []
     for argument in arguments:
         if re.match(r"-\d", argument) and result and re.fullmatch(r"--[a-z-]+", result[-1]):

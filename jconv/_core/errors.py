@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-WIDTH = 100
+WIDTH = 100  # characters; longer lines of an error's text are wrapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def show(value: Any) -> str:
 
 
 class ConvError(ValueError):
-    """A call that no convolution can mean.
+    """Raised for a call that describes no convolution.
 
     Attributes:
         argument: the argument that is most likely wrong.
@@ -77,7 +77,7 @@ class ConvError(ValueError):
         together: whether the remedies mend the call only if all of them are made.
         message: what does not fit, in words.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> try:
         ...     jconv.conv(jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 4, 8)))
@@ -105,7 +105,7 @@ class ConvError(ValueError):
         super().__init__(self.text())
 
     def __reduce__(self):
-        """The error as another process can read it, other values than plain data as their text."""
+        """What pickle rebuilds the error from; values that are not plain data become text."""
         fields = (self.message, self.argument, _sendable(self.got), _sendable(self.expected))
         remedies = [Remedy(r.argument, _sendable(r.value), r.text) for r in self.remedies]
         notes = getattr(self, "__notes__", ())
@@ -135,7 +135,7 @@ def _wrap(text: str, indent: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """Stands in a pickled error for an object that is no plain data; `text` is its repr."""
+    """Replaces an object in a pickled error that is not plain data; `text` is its repr."""
 
     text: str
 
@@ -144,12 +144,11 @@ class Shown:
 
 
 def _sendable(value: Any, depth: int = 0) -> Any:
-    """Plain data unchanged, and anything else as text: the reader may lack its class or scope."""
+    """Plain data unchanged, anything else as text: who unpickles it may lack its class."""
     if value is None or type(value) in (bool, int, float, complex, str, bytes):
         return value
-    if (
-        type(value) in (list, tuple) and depth < 4
-    ):  # a padding has two levels; a list may be endless
+    # A padding is nested twice at most; the limit is for lists that contain themselves.
+    if type(value) in (list, tuple) and depth < 4:
         return type(value)(_sendable(entry, depth + 1) for entry in value)
     return Shown(show(value))
 
@@ -173,7 +172,7 @@ def _rebuild(
         remedies=remedies,
         together=together,
     )
-    error.args = (text,)  # addresses in it are those of the process that raised the error
+    error.args = (text,)  # as first printed: a repr made again would show other addresses
     for note in notes:
         error.add_note(note)
     return error

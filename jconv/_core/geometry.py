@@ -92,8 +92,8 @@ class Axis:
     def pads(self) -> tuple[int, int]:
         """(low, high) with which lax counts exactly `o` windows (numbers only).
 
-        Any high pad from p1 to p1+s-1 gives the same windows: 0 where it is among them, so
-        that rows which are never read need not be cropped.
+        Every high pad from p1 to p1+s-1 gives these windows. A negative one would crop rows
+        that no window reads, at the cost of a copy, so 0 is taken where it is in that range.
         """
         high = self.p1
         return self.p0, high if high >= 0 else min(0, high + self.s - 1)
@@ -105,7 +105,7 @@ class Axis:
 
     @property
     def products(self) -> int:
-        """Pairs (o, k) that meet a row of x: neither padding nor a hole between rows."""
+        """The number of pairs (o, k) that read a row of x, not padding or a dilation's hole."""
         found = 0
         for c, k in itertools.product(range(min(self.b, self.o)), range(self.k)):
             row, hole = divmod(self.s * c + self.d * k - self.p0, self.b)
@@ -169,15 +169,14 @@ def smallest_size(o: Size, k: Size, padding: str | tuple[int, int], *, s: int, d
     return s * (o - 1) + span(k, d) - p
 
 
-LARGEST = 2**31 - 1
+LARGEST = 2**31 - 1  # the largest size, stride, dilation or padding: XLA counts in 32 bits
 
 
 def input_sizes(o: int, k: int, padding: str | tuple[int, int], *, s: int, b: int, d: int) -> range:
     """All i whose forward convolution gives `o` rows (numbers only).
 
-    For o > 0 the dilated sizes I are the s integers from the smallest on, of which those below
-    1 drop out; for o = 0 they are those below the first window, which end where those of one
-    row begin.
+    For o > 0 the dilated sizes I are the s integers from `smallest_size` up, without any below
+    1. For o = 0 they are all sizes too small for one window.
     """
     low = smallest_size(o, k, padding, s=s, d=d)
     return _undilated(max(low, 1) if o else 0, low + s - 1, b)

@@ -1,6 +1,6 @@
-"""Everything of JAX that moves between releases, in one place.
+"""The parts of JAX's interpreters and jaxprs that change between releases.
 
-`HOOKS` is None when this JAX lacks the interpreter hooks; `jconv` then runs on custom_vjp.
+`HOOKS` is None when this JAX lacks the interpreter hooks; jconv then runs on jax.custom_vjp.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HOOKS = _interpreter_hooks()
 
 
 def give_jet_rule(primitive: Any) -> None:
-    """Make a bilinear primitive known to jax.experimental.jet: the product of two power series."""
+    """Give jax.experimental.jet a bilinear primitive's rule: the product of two power series."""
     try:
         from jax.experimental.jet import jet_rules
     except ImportError:
@@ -57,10 +57,10 @@ def give_jet_rule(primitive: Any) -> None:
 
 
 def give_roofline_rules(primitives: dict[str, Any], operations: Callable[[Any], int]) -> None:
-    """Make primitives count in jax.experimental.roofline, once it is imported.
+    """Make primitives count in jax.experimental.roofline, once the user has imported it.
 
-    Importing it takes as long as a fourth of jconv itself, so that is left to who uses it. What was
-    traced and kept by jit before that import is still counted as nothing.
+    jconv does not import it, since that would take a quarter of jconv's own import time. What
+    jit traced and kept before the user's import counts as no operations.
     """
     roofline = sys.modules.get("jax.experimental.roofline")
     if roofline is None or not primitives or getattr(roofline, "_counts_jconv", False):
@@ -91,13 +91,13 @@ def _jaxpr_hooks() -> SimpleNamespace | None:
         return None
 
 
-JAXPRS: Any = _jaxpr_hooks()  # None, should they be missing
+JAXPRS: Any = _jaxpr_hooks()  # None where this JAX release lacks them
 
 
 def with_equations(jaxpr: Any, replaced: Callable[[Any], list[Any]]) -> Any:
-    """A jaxpr with each equation replaced; the same object where each stands for itself.
+    """A jaxpr with each equation replaced; the given object itself where nothing changes.
 
-    Until jax 0.11 one that carries constants is of another class, around a plain jaxpr.
+    Before jax 0.11 a jaxpr with constants is a ClosedJaxpr, a class around a plain jaxpr.
     """
     inner = getattr(jaxpr, "jaxpr", jaxpr)
     equations = [new for old in inner.eqns for new in replaced(old)]
@@ -108,7 +108,7 @@ def with_equations(jaxpr: Any, replaced: Callable[[Any], list[Any]]) -> Any:
 
 
 def traced_in_place_of(equation: Any, fn: Callable[..., Any]) -> Any:
-    """fn's jaxpr for an equation's operands, under the mesh and modes that it was made under."""
+    """fn's jaxpr for an equation's operands, under the mesh and modes of that equation."""
     with equation.ctx.manager:
         return jax.make_jaxpr(fn)(*(variable.aval for variable in equation.invars))
 
@@ -130,7 +130,7 @@ def default_platform() -> str:
 
 
 def bind_equation(equation: Any, values: Sequence[Any]) -> list[Any]:
-    """An equation of a jaxpr applied to values, traced as that equation was made."""
+    """The results of a jaxpr's equation on these values, under the equation's mesh and modes."""
     params = equation.primitive.get_bind_params(equation.params)
     with equation.ctx.manager:
         result = equation.primitive.bind(*values, **params)

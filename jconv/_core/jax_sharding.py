@@ -1,4 +1,4 @@
-"""What of meshes, shardings and the lowering on many devices moves between JAX releases."""
+"""The parts of JAX's meshes, shardings and lowering for many devices that releases change."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def reshard_like(value: jax.Array, aval: Any) -> jax.Array:
 
 
 def unsharded(value: jax.Array, dims: Sequence[int]) -> jax.Array:
-    """`value` whole along `dims`, where explicit mesh axes shard them: slices of it then are."""
+    """`value` gathered along `dims`, since JAX cannot slice what explicit mesh axes split."""
     aval = jax.typeof(value)
     mesh, spec = mesh_of(aval), spec_of(aval)
     whole = tuple(None if dim in dims else entry for dim, entry in enumerate(spec))
@@ -89,7 +89,7 @@ def unsharded(value: jax.Array, dims: Sequence[int]) -> jax.Array:
 
 
 def make_varying(value: jax.Array, names: Sequence[str]) -> jax.Array:
-    """A value that counts as varying over the manual mesh axes `names`, where JAX keeps track."""
+    """`value`, marked as varying over the manual mesh axes `names` where JAX keeps such marks."""
     manual = jax.sharding.get_abstract_mesh().manual_axes
     missing = tuple(n for n in names if n in manual and n not in varying_axes(jax.typeof(value)))
     return jax.lax.pcast(value, missing, to="varying") if missing else value
@@ -127,7 +127,10 @@ def permute(value: jax.Array, names: Sequence[str], pairs: Sequence[tuple[int, i
 
 
 def _needing_devices() -> Any:
-    """The set of primitives whose lowering rules JAX tells the program's devices."""
+    """(the set of primitives whose lowering rules are told the devices, custom_partitioning).
+
+    None where this JAX release lacks either.
+    """
     try:
         from jax._src.dispatch import prim_requires_devices_during_lowering
         from jax.experimental.custom_partitioning import custom_partitioning
@@ -151,11 +154,12 @@ class Target:
     """What a program that is being lowered will run on.
 
     Attributes:
-        devices: over how many devices the compiler splits this place of the program; 1 inside
+        devices: over how many devices the compiler splits this part of the program; 1 inside
             a shard_map over every axis of its mesh.
         mesh: the mesh of all devices, or None where none is known.
-        free: the mesh that arrays are split over here: without the axes of a shard_map around it.
-        asks: whether the compiler can ask back how a leg is to be split.
+        free: the mesh without the axes of an enclosing shard_map: what XLA may still split
+            arrays over. None where it may not, or where the mesh is not known.
+        asks: whether jconv can tell XLA by custom_partitioning how to split a leg.
     """
 
     devices: int
@@ -207,7 +211,7 @@ def custom_partitioned(
 
 
 def along_first(value: jax.Array, mesh: Any, dims: int, devices: int) -> jax.Array:
-    """A value that the compiler may split along its first `dims` dimensions alone.
+    """The value, constrained so that XLA splits at most its first `dims` dimensions.
 
     Where no mesh is known it is whole on each of the devices: that needs no names of axes.
     """
@@ -223,9 +227,10 @@ def along_first(value: jax.Array, mesh: Any, dims: int, devices: int) -> jax.Arr
 
 
 def named_spec(sharding: Any, mesh: Any, ndim: int) -> tuple[tuple[str, ...], ...]:
-    """For each dimension the axes of `mesh` that a compiler's sharding splits it over.
+    """For each dimension the axes of `mesh` that XLA's sharding splits it over.
 
-    Nothing where they cannot be told: the array is brought together then.
+    No axes for any dimension where the sharding does not split by whole axes of the mesh: jconv
+    then gathers the array.
     """
     hlo = sharding._to_xla_hlo_sharding(ndim)
     if not hlo.is_tiled():
@@ -238,7 +243,7 @@ def named_spec(sharding: Any, mesh: Any, ndim: int) -> tuple[tuple[str, ...], ..
         while parts > 1:
             name = names[next(order, -1)]
             if parts % used[name]:
-                return ((),) * ndim  # part of an axis, or an order that no axes have
+                return ((),) * ndim  # it splits by part of an axis, or in no order of the axes
             parts //= used[name]
             entry.append(name)
         found.append(tuple(entry))

@@ -48,12 +48,12 @@ class LayoutError(ValueError):
 _NAMES = {1: "W", 2: "HW", 3: "DHW"}
 
 
-_LETTERS = "ABEFGJKLMPQRSTUVXYZDHW"
-MOST_AXES = len(_LETTERS)
+_LETTERS = "ABEFGJKLMPQRSTUVXYZDHW"  # every letter but N, C, I and O, which layouts use
+MOST_AXES = len(_LETTERS)  # spatial axes, since each needs a letter
 
 
 def spatial_names(rank: int) -> str:
-    """One letter for each spatial axis: W, HW, DHW, then letters that are not taken."""
+    """One letter for each spatial axis: W, HW, DHW, and from four axes on A, B, E, ..."""
     return _NAMES.get(rank) or _LETTERS[:rank]
 
 

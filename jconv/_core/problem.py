@@ -31,7 +31,7 @@ ONE_WINDOW = "window"  # the policy of a problem that the policy "local" has cut
 
 @functools.lru_cache(maxsize=256)
 def compute_dtype(*dtypes: str) -> str:
-    """The dtype of products and sums: never below float32; integers wrap to the last one's.
+    """The dtype of products and sums: float32 or wider; for integers the last dtype given.
 
     Half precision is widened because XLA's CPU backend accumulates in the operands' precision,
     whatever element type is preferred; the products are then exact.
@@ -53,10 +53,10 @@ def itemsize(dtype: str) -> int:
 
 
 class Tuning(Protocol):
-    """Measurements that outrank predictions; hashable, since a problem carries them."""
+    """Measured seconds, used instead of predicted ones; hashable, as a field of a problem."""
 
     def times(self, problem: Problem, platform: str) -> Mapping[str, float]:
-        """Seconds by algorithm; nothing where this problem was not measured on this platform."""
+        """Seconds by algorithm; empty where this problem was not measured on this platform."""
         ...
 
 
@@ -75,15 +75,19 @@ class Borders(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One leg, in the library's own layout: x (N, i..., G*C), w (k..., C, G*F), y (N, o..., G*F).
+    """One leg, in jconv's own layout: x (N, i..., G*C), w (k..., C, G*F), y (N, o..., G*F).
 
-    `borders` are made before a leg and taken back after it; algorithms see problems without any.
-    `orders` and `high` say how the caller wrote it, which only matters where it is written as
-    lax writes it: for x, w and y the position of each dimension above in the caller's arrays,
-    which are then the leg's operands and result; and the high pads. None: as above, and as few.
-    `frugal`: of algorithms that are about as fast, the one with the least workspace is to run.
-    `vmapped` is () or one leading dimension that all three slots share: a vmap over both
-    operands, which is not a convolution of any single batch.
+    Attributes:
+        vmapped: () or one leading dimension that x, w and y all have, from a vmap over both
+            operands: no single convolution computes that.
+        borders: padding other than zeros, added to x before the leg runs (a backprop adds it
+            to x's cotangent after). Algorithms only see problems without borders.
+        orders: for x, w and y, where each dimension of jconv's own layout stands in the
+            caller's arrays, which are then the leg's operands and result. None: jconv's own.
+        high: the high pads that the caller wrote; None: as few as give o windows. `orders` and
+            `high` only matter where a leg is lowered to the attributes that lax would write.
+        frugal: whether, of algorithms that are about as fast, the one with the least workspace
+            is to run.
     """
 
     leg: Leg
@@ -130,7 +134,10 @@ class Problem:
 
     @functools.cached_property
     def window_axes(self) -> tuple[Axis, ...]:
-        """The axes of the forward convolution that a leg is (of conv itself, for a filter grad)."""
+        """The axes of the forward convolution whose windows the leg reads.
+
+        An input backprop is a forward convolution of g. A filter backprop reads conv's windows.
+        """
         if self.leg == "input_grad":
             return tuple(axis.input_grad() for axis in self.axes)
         return self.axes
@@ -177,19 +184,22 @@ class Problem:
 
     @property
     def bare(self) -> Problem:
-        """The problem itself, without what the caller lets the planner choose from."""
+        """The problem without its policy, its limits, tuning table and the caller's layout."""
         return self.unordered.replace(
             policy="auto", workspace=None, runs=None, tuning=None, frugal=False
         )
 
     @property
     def unordered(self) -> Problem:
-        """The problem in the library's own layout, without how the caller wrote it."""
+        """The problem in jconv's own layout, the caller's `orders` and `high` left out."""
         return self.replace(orders=None, high=None)
 
     @property
     def unbordered(self) -> Problem:
-        """The problem of the padded x: borders copy its rows, so that cotangents are summed."""
+        """The problem whose x has its borders added already.
+
+        Its x is float32 or wider: a row copied into a border sums several cotangents.
+        """
         if self.borders is None:
             return self
         return self.replace(borders=None, x_dtype=compute_dtype(self.x_dtype))

@@ -25,7 +25,7 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
 
 def _power(base: Size, power: Size) -> Size:
     if not is_static(power) or not 0 <= power <= 64 or (is_static(base) and abs(base) > 2**32):
-        raise ValueError("an exponent must be a whole number of 64 or less, of a size")
+        raise ValueError("an exponent must be a whole number from 0 to 64, its base at most 2**32")
     return base**power
 
 
@@ -47,7 +47,7 @@ _CALLS: dict[str, Callable[[Any, Any], Any]] = {
 
 @functools.lru_cache(maxsize=256)
 def scope_of(constraints: tuple[str, ...]) -> export.SymbolicScope:
-    """The scope of all sizes written under these constraints: equal text means equal sizes."""
+    """The one JAX scope for sizes under these constraints, so that equal names are equal sizes."""
     return export.SymbolicScope(constraints)
 
 
@@ -97,7 +97,7 @@ def _names(text: str) -> set[str]:
 
 
 def read_sizes(argument: str, shape: Any, scope: export.SymbolicScope) -> Any:
-    """A shape with its text turned into sizes; what else it holds is left to the checks."""
+    """The shape with its strings turned into sizes; other entries are returned as they are."""
     if isinstance(shape, str) or not isinstance(shape, Sequence):
         return shape
     try:
@@ -115,7 +115,7 @@ def read_sizes(argument: str, shape: Any, scope: export.SymbolicScope) -> Any:
 
 
 def find_scope(shapes: Iterable[Any], constraints: tuple[str, ...]) -> export.SymbolicScope:
-    """The scope of the jax.export dimensions among the shapes, or the shared one."""
+    """The scope of the first symbolic size in the shapes, or else `scope_of(constraints)`."""
     for shape in shapes:
         for size in shape if isinstance(shape, Sequence) else ():
             if hasattr(size, "scope"):
@@ -146,11 +146,11 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-_KNOWN = ("==", ">=", "<=")  # what JAX decides with
+_KNOWN = ("==", ">=", "<=")  # the relations that a constraint of jax.export may have
 
 
 def read_constraints(op: str, facts: Any) -> tuple[str, ...]:
-    """Facts about symbols, each read; together they must be possible.
+    """The facts as a tuple, each of them readable and none contradicting another.
 
     Raises:
         ConvError: naming the fact that cannot be read, or that the others contradict.
@@ -174,7 +174,7 @@ def read_constraints(op: str, facts: Any) -> tuple[str, ...]:
             fixed = (*facts[:n], same, *facts[n + 1 :])
             raise _bad_facts(op, facts, f"holds {fact!r}; say {same!r}", [fixed])
     for n, fact in enumerate(facts):
-        try:  # JAX notices what is impossible when it first compares
+        try:  # JAX only notices a contradiction when two sizes of the scope are compared
             value_of = functools.partial(symbol, scope=scope_of(facts[: n + 1]))
             left, right = (evaluate(side, value_of) for side in _sides(fact))
             proved(lambda a=left, b=right: a >= b)

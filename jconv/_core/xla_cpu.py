@@ -9,12 +9,12 @@ from typing import Any
 
 import jax
 
-# XLA's CPU library of jaxlib 0.10 takes up to three times as long over a convolution without
-# any padding as over the same one with a row of it; that of 0.12 does not.
+# XLA's CPU backend in jaxlib 0.10 takes up to three times as long for a convolution without
+# padding as for one padded by a single row. In jaxlib 0.12 it does not.
 UNPADDED_IS_SLOW = jax.__version_info__ < (0, 11)
 
-# That of jaxlib 0.10 divides its work by channels made and along the last axis only, so that
-# convolutions of few channels run on one thread.
+# XLA's CPU backend in jaxlib 0.10 splits a convolution into tasks by output channels and along
+# the last spatial axis only, so a convolution with few output channels runs on one thread.
 FEW_TASKS = jax.__version_info__ < (0, 11)
 
 
@@ -22,7 +22,7 @@ _inlining: contextvars.ContextVar[bool] = contextvars.ContextVar("inlining", def
 
 
 def kept_apart(fn: Any) -> Any:
-    """`fn`, a jitted function whose calls XLA does not inline: equal calls are compiled once."""
+    """The jitted function `fn`, marked so that XLA compiles equal calls once, without inlining."""
     try:
         from jax.experimental.xla_metadata import set_xla_metadata
     except ImportError:
@@ -39,9 +39,9 @@ def kept_apart(fn: Any) -> Any:
 
 @contextlib.contextmanager
 def inlined(on: bool) -> Iterator[None]:
-    """Within this context, calls that `kept_apart` would keep apart are inlined, if `on`.
+    """A context in which, if `on`, functions made by `kept_apart` are inlined after all.
 
-    Only XLA's CPU backend is known to take calls that are not.
+    Only XLA's CPU backend is known to accept calls marked as not to be inlined.
     """
     token = _inlining.set(on or _inlining.get())
     try:

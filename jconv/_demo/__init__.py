@@ -1,4 +1,4 @@
-"""What `jconv demo` shows.
+"""The training run that `jconv demo` shows.
 
 In it: a small network that is planned, trained on handwritten digits, checked against
 `jax.grad` and timed against lax.

@@ -102,7 +102,7 @@ def gradients_by_hand(params: Params, images: jax.Array, labels: jax.Array) -> P
 
 
 def largest_difference(one: Any, other: Any) -> tuple[float, float]:
-    """Between two trees of gradients, and the largest entry to compare it with."""
+    """The largest difference between two trees of gradients, and the largest entry of either."""
     pairs: Sequence[Any] = list(zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
     difference = max(float(jnp.abs(a - b).max()) for a, b in pairs)
     return difference, max(float(jnp.abs(b).max()) for _, b in pairs)

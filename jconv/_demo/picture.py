@@ -1,4 +1,4 @@
-"""The demo as a picture: what was read, how it was learned, how long it takes."""
+"""The demo as a picture: digits with guesses, the training curve, and times."""
 
 from __future__ import annotations
 

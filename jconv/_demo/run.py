@@ -1,4 +1,4 @@
-"""The demo itself: train, check, measure. What it found is one record of plain values."""
+"""The demo itself: train, check, measure. The result is one record of plain values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from jconv._trace.accelerate import accelerate
 
 NEEDED = {"sklearn": "scikit-learn", "optax": "optax", "matplotlib": "matplotlib"}
 BATCH, TRAINING_IMAGES, POINTS = 128, 1500, 8
-TOLERANCE = 1e-5  # of the largest gradient: both are sums in float32
+TOLERANCE = 1e-5  # of the largest gradient; both sides are float32 sums in different orders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +40,12 @@ class Found:
     """What the demo found.
 
     Attributes:
-        curve: (step, loss, accuracy on unseen digits), some points of the training.
-        seconds: of the training, compilation included.
-        difference, largest: between explicit gradients and lax's autodiff, and the largest.
-        times: seconds of a training step in every round, by who convolves.
-        layers: the same of each layer alone, its forward pass and both backprops.
+        curve: (step, loss, accuracy on unseen digits) at some points of the training.
+        seconds: seconds of the training, compilation included.
+        difference, largest: the largest difference between explicit gradients and lax's autodiff,
+            and the largest gradient.
+        times: seconds of a training step in every round, for lax, jconv and accelerate(lax).
+        layers: such seconds for each layer alone: its forward pass and both backprops.
         images, labels, guesses: some unseen digits.
     """
 
@@ -107,7 +108,7 @@ def run(steps: int, rounds: int) -> Found:
 
 
 def digits() -> tuple[jax.Array, jax.Array]:
-    """scikit-learn's handwritten digits, which come with it, in an order of our own."""
+    """The handwritten digits in scikit-learn, images and labels, shuffled by a fixed seed."""
     data = importlib.import_module("sklearn.datasets").load_digits()
     order = np.random.default_rng(0).permutation(len(data.target))
     images = (data.images[order, :, :, None] / 16).astype(np.float32)
@@ -115,7 +116,7 @@ def digits() -> tuple[jax.Array, jax.Array]:
 
 
 def training_step(optimizer: Any, convolve: Any) -> Callable[..., Any]:
-    """One step of a network on that convolution: a function of values."""
+    """A pure function that takes one training step, its convolutions by `convolve`."""
     apply_updates = importlib.import_module("optax").apply_updates
 
     def step(params: Params, state: Any, images: jax.Array, labels: jax.Array) -> Any:
@@ -146,7 +147,7 @@ def _train(
 
 
 def _check(batch: Any) -> tuple[float, float]:
-    """At untrained parameters: a network that has learned has hardly any gradients left."""
+    """Compare gradients at untrained parameters; after training they are almost zero."""
     with jax.default_matmul_precision("highest"):
         by_hand = jax.jit(gradients_by_hand)(init(0), *batch)
         by_autodiff = jax.jit(jax.grad(functools.partial(loss, convolve=CONVOLUTIONS["lax"])))
@@ -192,7 +193,7 @@ def _ready(fn: Callable[..., Any], operands: tuple[Any, ...]) -> Callable[[], ob
 
 
 def ratio(times: dict[str, list[float]], name: str, against: str = "lax") -> tuple[float, ...]:
-    """The median of the rounds' ratios, and their quartiles: what a drift hits alike."""
+    """The median and quartiles of the rounds' ratios: a machine growing slower cancels out."""
     ratios = [a / b for a, b in zip(times[name], times[against], strict=False)]
     low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     return middle, low, high

@@ -1,7 +1,8 @@
-"""A change of one argument that may mend a call, and what it costs to believe in it.
+"""`Change`, a new value of one argument that may mend a call, and its cost.
 
-The unit of cost is one size changed; the ratio of the new size to the old breaks ties, so that
-of two sizes that could both be wrong the one that needs the smaller relative change is named.
+The lower the cost, the likelier the change was meant. The unit is one size changed. The ratio of
+the new size to the old breaks ties: of two sizes that could both be wrong, the one that needs the
+smaller relative change is named.
 A confusion that has a name (channels first, a filter in another framework's order, a missing
 batch axis, a cotangent given the input's shape) costs less than one size, since one slip
 explains all of it.
@@ -16,19 +17,20 @@ from jconv._core.errors import Remedy
 from jconv._core.geometry import is_static, same
 from jconv._diagnosis.reading import ANY, Reading, Sets, Sizes, allows, distance, nearest
 
-# Ties go to the argument that is told rather than measured, and to x last of all.
+# Of changes that cost alike, the one whose argument stands first here is offered first: what the
+# user typed is wrong more often than an array's shape, and x is wrong least often.
 ORDER = ("input_shape", "filter_shape", "output_padding", "output_shape", "groups", "g", "w", "x")
 
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One argument's new value, what it costs to believe in it, and what it says of the call.
+    """One argument's new value, how likely it was meant, and what was probably confused.
 
     Attributes:
         remedy: the change.
-        cost: the less, the likelier that this was meant.
+        cost: in sizes changed; the lower, the likelier that this was meant.
         note: what was probably confused, in a sentence.
-        reinterprets: whether it reads the same numbers in another way.
+        reinterprets: whether it keeps the numbers and only reads them in another order.
     """
 
     remedy: Remedy
@@ -46,6 +48,7 @@ class Change:
 
 
 def tie(argument: str) -> float:
+    """A cost that only decides between changes which otherwise cost alike."""
     return 1e-3 * ORDER.index(argument)
 
 
@@ -65,11 +68,11 @@ def edited(reading: Reading, slot: str, sizes: Sizes, sets: Sets) -> tuple[Sizes
     edits = [_edit(a, b) for a, b in zip(sizes, new, strict=True)]
     cost = sum(edits)
     if rank > 1 and None not in sizes and square(old_axes) and square(new_axes):
-        # Equal sizes are one number to whoever wrote them, and so is their change.
+        # Whoever writes a square thinks of one number, so changing all its sides is one change.
         one = edits[first]
         cost -= (rank - 1) * one - (0.25 if one else 0.0)
     if len(old_axes) > 1 and old_axes != new_axes and None not in old_axes:
-        # A change that makes the spatial sizes equal is likelier, one that unmakes it less so.
+        # A change to equal spatial sizes is likelier, a change away from them less likely.
         cost += 0.1 * (square(old_axes) - square(new_axes))
     return tuple(new), cost
 
@@ -86,14 +89,14 @@ def square(sizes: Sizes) -> bool:
 
 
 def _free(reading: Reading, slot: str, axis: int | None, choices: Any) -> Any:
-    """A size for an entry that the call leaves open; 3 rows are an example of a filter."""
+    """A size for an entry that the call leaves open; for a filter 3, as an example, if it fits."""
     if not len(choices):
         return None
     if slot == "w" and axis is not None and choices is not ANY and allows(choices, 3):
         return 3
     if len(choices) > 64 or axis is None:
         return choices[0] or choices[min(1, len(choices) - 1)]
-    # Of a stride's sizes the one that a transposed convolution would choose.
+    # Of the sizes that a stride allows, the one that conv_transpose chooses by default.
     assert reading.spec is not None
     largest = reading.spec.padding[axis] in ("SAME", "SAME_LOWER", "CAUSAL")
     return choices[-1] if largest else choices[0] or choices[-1]

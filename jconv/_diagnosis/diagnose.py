@@ -1,7 +1,8 @@
-"""Why a call fails, the smallest change that makes it succeed, and what is doubted without need.
+"""Why a call fails, and the smallest change that makes it succeed.
 
-Every change that is proposed has been tried: with it the call resolves. The argument that is
-named is that of the cheapest such change.
+Every change that is proposed has been tried: with it the call resolves. The error names the
+argument of the cheapest such change. `diagnose` also explains what often surprises in calls that
+are right.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from jconv._diagnosis.confusions import CONFUSIONS
 from jconv._diagnosis.doubts import looks_like_another_order
 from jconv._diagnosis.reading import ANY, allows, readings
 
-REMEDIES = 4  # that an error shows
-TRIED_TWICE = 16  # changes, the cheapest, to which a second one is sought where no single one helps
-MARGIN = 0.8  # in sizes changed: a change that costs more than this beyond the best is not shown
+REMEDIES = 4  # the largest number of remedies that an error shows
+TRIED_TWICE = 16  # where no single change helps, a second is sought to this many of the cheapest
+MARGIN = 0.8  # in sizes changed; changes that cost this much more than the cheapest are not shown
 
 
 def resolve_or_explain(call: Call) -> Resolved:
-    """What a call means, or a ConvError with its remedies tried and ranked."""
+    """The Problem that a call describes; else raises a ConvError with tried, ranked remedies."""
     try:
         return resolve(call)
     except ConvError as error:
         failure = error
-    if failure.argument == "constraints":  # nothing is wrong, a fact about the symbols is missing
+    if failure.argument == "constraints":  # no size is wrong; a fact about symbols is missing
         raise failure
     raise explain(call, failure)
 
 
 def explain(call: Call, failure: ConvError) -> ConvError:
-    """The error that `failure` becomes once the changes that mend the call are known."""
+    """The error to raise for `failure`: with the changes that mend the call, cheapest first."""
     found = list(itertools.islice(_mending(call), 12))
     if not found:
         return _unmended(call, failure)
@@ -65,7 +66,7 @@ def explain(call: Call, failure: ConvError) -> ConvError:
 
 
 def _changes(call: Call) -> list[Change]:
-    """Everything that could be tried, the most believable first."""
+    """Every change that a confusion proposes, the cheapest first."""
     found = [
         change
         for reading in readings(call)
@@ -76,7 +77,7 @@ def _changes(call: Call) -> list[Change]:
 
 
 def _mending(call: Call) -> Iterator[Change]:
-    """The changes with which the call resolves, no two of them to the same effect."""
+    """The changes with which the call resolves, no two of them to one effect."""
     seen: list[tuple[str, Resolved]] = []
     for change in _changes(call):
         try:
@@ -89,7 +90,7 @@ def _mending(call: Call) -> Iterator[Change]:
 
 
 def _unmended(call: Call, failure: ConvError) -> ConvError:
-    """No single change helps: say which two do, if any."""
+    """The error for a call that no single change mends: with two changes that do, if found."""
     message, remedies = failure.message, []
     for change in _changes(call)[:TRIED_TWICE]:
         second = next(_mending(call.with_argument(change.argument, change.value)), None)
@@ -116,7 +117,7 @@ def _got(call: Call, best: Change, failure: ConvError) -> Any:
 
 
 def _expected(call: Call, best: Change, kept: list[Change], failure: ConvError) -> str:
-    """The whole consistent set of the argument that is named."""
+    """In words, all values of the named argument that fit the other arguments."""
     slot = call.operation.slots.get(best.argument)
     if slot is not None and isinstance(best.value, tuple):
         return _expected_shape(call, best, slot)
@@ -202,7 +203,7 @@ def diagnose(
     Raises:
         ConvError: for a keyword that the operation does not have; it is a TypeError as well.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> found = jconv.diagnose(x_shape=(1, 3, 32, 32), w_shape=(3, 3, 3, 8))
         >>> found.ok, found.argument, found.remedies[0].value
@@ -260,7 +261,7 @@ def _summary(call: Call, resolved: Resolved) -> str:
 
 
 def _notes(call: Call, resolved: Resolved) -> Iterator[str]:
-    """What is often doubted about calls that are right."""
+    """Sentences on what often surprises in calls that are right."""
     axes = resolved.problem.axes
     i = resolved.borders.sizes if resolved.borders else tuple(axis.i for axis in axes)
     o, s = tuple(axis.o for axis in axes), tuple(axis.s for axis in axes)

@@ -1,4 +1,4 @@
-"""What is doubtful about a call that is right as it stands."""
+"""Doubts about a call that can run: a filter whose shape fits, but was likely meant otherwise."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from jconv._diagnosis.changes import plausibility, square
 from jconv._diagnosis.reading import Reading
 from jconv._diagnosis.shapes import CONVENTION, orders
 
-MOST_TAPS = 11  # of a one-dimensional filter: one with more may be another framework's channels
+MOST_TAPS = 11  # taps of a 1-D filter; a higher number there may be another framework's channels
 
 
 def looks_like_another_order(call: Call) -> Iterator[str]:
-    """A sentence, where the filter's shape fits but would be a usual one in another order.
+    """A sentence, if the filter's shape fits but would be more usual in another order.
 
     PyTorch's (16, 3, 3, 3), 16 filters of 3x3 taps on three channels, is a filter of 16x3 taps in
     HWIO, from three channels to three.

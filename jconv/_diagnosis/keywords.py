@@ -1,4 +1,4 @@
-"""Confusions about keywords: values that cannot be read, and those that do not fit the shapes."""
+"""Confusions about keywords: values that cannot be read, and values that do not fit the shapes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from jconv._diagnosis.remedies import number_in
 from jconv._diagnosis.values import DOUBT, FACTORS
 
 HUGE = 2**16
-"""A stride, a dilation or a padding from which on it was not meant, such as a number of bytes."""
+"""A stride, dilation or padding this large is taken for a slip, such as a number of bytes."""
 
 
 def misspelt_keyword(reading: Reading) -> Iterator[Change]:
-    """A keyword that cannot be read: what it was probably meant to be."""
+    """What a keyword whose value cannot be read was probably meant to be."""
     call, rank = reading.call, reading.rank
     first = isinstance(call.layout, str) and call.layout.upper().startswith("NC")
     meant = {
@@ -41,12 +41,14 @@ def misspelt_keyword(reading: Reading) -> Iterator[Change]:
         if not reading.malformed(argument):
             continue
         for n, remedy in enumerate(found):
-            # The first remedy is what was meant; a default is a way out, no more.
+            # The first remedy is the likeliest; leaving the keyword out always works, so it is
+            # offered last.
             step = 0.6 if isinstance(remedy.value, str) else 0.1
             yield Change(remedy, 0.9 if n and remedy.value is None else min(step * n, 0.8))
 
 
 def default_for_a_huge_value(reading: Reading) -> Iterator[Change]:
+    """The default in place of a stride, dilation or padding too large to be meant."""
     for argument in (*FACTORS, "padding"):
         if _is_huge(getattr(reading.call, argument)):
             default = "it is 1" if argument in FACTORS else "it is 'SAME'"
@@ -62,7 +64,7 @@ def _is_huge(value: Any, depth: int = 0) -> bool:
 
 
 def another_groups(reading: Reading) -> Iterator[Change]:
-    """The groups that x's channels and the filter's input channels say, or divisors of both."""
+    """`groups` as x's channels over the filter's; where unknown, divisors of all channels."""
     one = Reading(reading.call.replace(groups=1), reading.rank)
     if one.spec is None:
         return
@@ -95,7 +97,7 @@ def another_groups(reading: Reading) -> Iterator[Change]:
 
 
 def another_padding_mode(reading: Reading) -> Iterator[Change]:
-    """Borders that cannot be copied, or that do not go with input_dilation."""
+    """Zeros or less padding, for borders that x has too few rows for or that b > 1 forbids."""
     spec = reading.spec
     if spec is None or not any(map(spec.copies, range(spec.rank))):
         return
@@ -121,13 +123,13 @@ def another_padding_mode(reading: Reading) -> Iterator[Change]:
 
 
 def _most(mode: str, size: Any, amount: Any) -> Any:
-    """At most as many rows of padding as can be copied from x."""
+    """`amount` rows of padding, or as many as this mode can copy from `size` rows of x."""
     limits = {"reflect": size - 1, "circular": size}
     return min(amount, limits.get(mode, amount))
 
 
 def another_layout(reading: Reading) -> Iterator[Change]:
-    """Channels first for channels last and back, where the whole call reads better so."""
+    """Channels first in place of channels last, or the reverse."""
     spec = reading.spec
     if spec is None:
         return
@@ -150,6 +152,7 @@ def another_layout(reading: Reading) -> Iterator[Change]:
 
 
 def another_output_padding(reading: Reading) -> Iterator[Change]:
+    """The nearest consistent output_padding, or none."""
     given, rank = reading.call.output_padding, reading.rank
     if given is None or reading.spec is None:
         return

@@ -1,4 +1,4 @@
-"""One call read once: what its shapes and settings say, and what each size may be given the others.
+"""`Reading`: what a call's shapes and settings say, and the sizes that fit all the others.
 
 Three slots constrain each other: x.n = y.n, x.c = groups * w.i, w.o = y.c, and on every axis
 y = out(x, w). With two of them known, each entry of the third has a set of sizes that fit.
@@ -136,14 +136,14 @@ def _axis(solve: Any, a: int, first: Size | None, second: Size | None) -> Sequen
 
 
 def allows(choices: Sequence[Any], size: Size) -> bool:
-    """Whether a size is among those that fit (a symbol is where any size is)."""
+    """Whether a size is among the choices; a symbol is where any size fits."""
     if not is_static(size):
         return choices is ANY or (len(choices) == 1 and same(choices[0], size))
     return size in choices if isinstance(choices, range) else any(same(size, c) for c in choices)
 
 
 def nearest(choices: Sequence[Any], size: Size | None) -> Size | None:
-    """The allowed size nearest to `size` by their ratio, or None."""
+    """The choice nearest to `size` by ratio, or None."""
     if not len(choices):
         return None
     if size is None:

@@ -38,7 +38,7 @@ def _positive(value: Any) -> int | None:
 
 
 def factor_remedies(argument: str, value: Any, rank: int, first: bool = False) -> Iterator[Remedy]:
-    """stride, dilation and input_dilation."""
+    """For stride, dilation and input_dilation."""
     entries = _flat(value)
     if entries is None or not entries:
         number = _positive(value)
@@ -61,7 +61,7 @@ def factor_remedies(argument: str, value: Any, rank: int, first: bool = False) -
 
 
 def _flat(value: Any) -> list[Any] | None:
-    """The entries of a sequence, those of nested ones in line."""
+    """The entries of a sequence, nested sequences flattened by one level."""
     entries = entries_of(value)
     if entries is None:
         return None
@@ -75,7 +75,10 @@ def _flat(value: Any) -> list[Any] | None:
 def _spatial_part(
     entries: list[Any], rank: int, neutral: Any, first: bool
 ) -> Iterator[tuple[Any, ...]]:
-    """Of entries for all dimensions, channels last or `first`, those of the spatial axes."""
+    """The spatial axes' entries of a value that has one for batch and channels as well.
+
+    `first` says whether channels come first.
+    """
     if len(entries) != rank + 2 or None in entries or entries[0] != neutral:
         return
     readings = [(entries[-1], entries[1:-1]), (entries[1], entries[2:])]
@@ -91,7 +94,7 @@ def groups_remedies(value: Any) -> Iterator[Remedy]:
     yield Remedy.omit("groups", "it is 1")
 
 
-PADDING_NAMES = {
+PADDING_NAMES = {  # other frameworks' names of padding rules
     "FULL": "CAUSAL",
     "HALF": "SAME",
     "NONE": "VALID",
@@ -169,7 +172,7 @@ def _likeness(text: str, name: str) -> tuple[int, int]:
     return prefix + len(set(text) & set(name)), -abs(len(name) - len(text))
 
 
-MODE_NAMES = {
+MODE_NAMES = {  # other frameworks' names of padding modes
     "constant": "zeros",
     "zero": "zeros",
     "replicate": "edge",

@@ -15,13 +15,13 @@ from jconv._diagnosis.reading import ANY, Reading, Sizes, allows
 from jconv._diagnosis.remedies import number_in
 
 CONVENTION = 0.6
-"""What it costs, in sizes changed, to read a shape in the order of another framework."""
+"""The cost, in sizes changed, of reading a shape in another framework's order."""
 
 # Arrays ---------------------------------------------------------------------------------------
 
 
 def _arrays(reading: Reading, more: int = 0) -> Iterator[tuple[str, str, Sizes, Layout]]:
-    """The arrays of `more` dimensions than the call's others need."""
+    """The arrays with `more` dimensions than this reading needs (fewer if it is negative)."""
     for argument, slot in reading.shaped():
         shape = reading.call.shapes.get(argument)
         if shape is not None and len(shape) == reading.rank + 2 + more:
@@ -69,7 +69,7 @@ def orders(layout: Layout, slot: str) -> Iterator[tuple[str, float]]:
 
 
 def another_size(reading: Reading) -> Iterator[Change]:
-    """An array of other sizes, or a cotangent that was given those of the input."""
+    """An array of other sizes, or a cotangent that was given the input's sizes."""
     for argument, slot, shape, layout in _arrays(reading):
         found = edited(reading, slot, layout.canonical(slot, shape), reading.sets[slot])
         if found is None:
@@ -152,7 +152,7 @@ def _added(argument: str, slot: str, value: Sizes, places: Sizes, layout: Layout
 
 
 def extra_axis(reading: Reading) -> Iterator[Change]:
-    """An array with an axis too many."""
+    """An array with one axis dropped, where it has one too many."""
     for argument, slot, shape, layout in _arrays(reading, 1):
         for p in range(len(shape)):
             value = shape[:p] + shape[p + 1 :]
@@ -210,12 +210,12 @@ def told_sizes_in_another_order(reading: Reading) -> Iterator[Change]:
             for a, b in itertools.combinations(range(reading.rank), 2):
                 swapped = list(entries)
                 swapped[a], swapped[b] = swapped[b], swapped[a]
-                note = f"Two sizes of `{argument}` have changed places."
+                note = f"Two sizes of `{argument}` are swapped."
                 yield Change(Remedy.use(argument, tuple(swapped)), 0.9 + tie(argument), note, True)
 
 
 def _told_readings(rank: int, given: Any) -> Iterator[tuple[Sizes, float]]:
-    """What was told as sizes, None for those that cannot be read, and the cost of the reading."""
+    """Ways to read `given` as sizes, None for an unreadable one, each with its cost."""
     shape = getattr(given, "shape", None)
     if isinstance(shape, tuple) and len(shape) in (rank, rank + 2):
         yield shape, 0.2  # the array was passed where its shape is meant

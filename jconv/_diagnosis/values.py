@@ -1,4 +1,4 @@
-"""Strides, dilations and paddings that take the sizes of a call to each other.
+"""Confusions about values: strides, dilations and paddings with which the call's sizes fit.
 
 Where x, w and y are all known, small values are searched with which the equation holds on every
 axis. A keyword that can be read is doubted only at a price, so that it is named when it explains
@@ -20,7 +20,7 @@ from jconv._diagnosis.reading import Reading, distance
 from jconv._diagnosis.remedies import number_in
 
 DOUBT = 0.5
-"""What it costs, in sizes changed, to doubt a stride, a dilation or a padding that can be read."""
+"""The cost, in sizes changed, of doubting a stride, dilation or padding that can be read."""
 
 FACTORS = {"stride": "s", "dilation": "d", "input_dilation": "b"}
 
@@ -28,7 +28,10 @@ Axes = list[tuple[int, int, int]]  # (i, k, o) of each axis
 
 
 def _searched(reading: Reading, argument: str) -> tuple[Spec, Axes, float] | None:
-    """The call without this argument, its sizes, and the least that another value costs."""
+    """The call without this argument, its sizes, and another value's least cost.
+
+    None where the call does not give all sizes.
+    """
     other = reading.without(argument)
     if other.spec is None or other.axes is None:
         return None
@@ -107,7 +110,7 @@ def padding_of_the_sizes(reading: Reading) -> Iterator[Change]:
 def _padding_pairs(
     reading: Reading, spec: Spec, axes: Axes, base: float, most: int
 ) -> Iterator[Change]:
-    """A pair for each axis: as it was where that fits, and elsewhere the nearest that does."""
+    """A pair for each axis: the given one where it fits, and else the nearest that does."""
     given, malformed = reading.call.padding, reading.malformed("padding")
     old = [None if pair is None else settings.read_pair(pair) for pair in _pairs(given, spec.rank)]
     new, changed = [], 0
@@ -144,7 +147,7 @@ def _pairs(given: Any, rank: int) -> list[Any]:
 
 
 def less_padding(reading: Reading) -> Iterator[Change]:
-    """Less padding, where it alone makes more rows than a transposed convolution is given."""
+    """Less padding, where padding alone makes more rows than conv_transpose is given."""
     call, other = reading.call, reading.without("padding")
     pairs = [settings.read_pair(entry) for entry in _pairs(call.padding, reading.rank)]
     if call.op != "conv_transpose" or None in pairs or other.spec is None or other.axes is not None:

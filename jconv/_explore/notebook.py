@@ -85,7 +85,7 @@ def explore(
         ConvError: as the operation would raise it.
         TypeError: for a keyword that the page does not show.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> jconv.explore((1, 8, 8, 3), (3, 3, 3, 8), stride=2).url
         'http://127.0.0.1:...op=conv&x=1,8,8,3&w=3,3,3,8&stride=2'

@@ -56,13 +56,26 @@ def conv(
         w: filter, (spatial..., C / groups, O).
         stride: s, one int or one for each spatial axis.
         padding: "SAME", "SAME_LOWER", "VALID", "CAUSAL", an int for every side, or one entry
-            for each spatial axis, each an int or a (low, high) pair; negative values crop.
+            for each spatial axis, each an int or a (low, high) pair; negative values crop. With
+            stride 2 and 3 taps, the rows 1234 become
+
+            - `"SAME"`: `1234 -> 12340`
+            - `"SAME_LOWER"`: `1234 -> 01234`
+            - `"VALID"`: `1234 -> 1234`
+            - `"CAUSAL"`: `1234 -> 001234`
+            - `2`: `1234 -> 00123400`
+            - `[(-1, 1)]`: `1234 -> 2340`
         dilation: d, the spacing of the filter's taps.
         input_dilation: b, the spacing of the input's rows.
         groups: the number of independent convolutions that the channels are split into.
         layout: "NHWC"- or "NCHW"-style string, or a (lhs, rhs, out) triple as in lax.
-        padding_mode: "zeros", "reflect", "edge" or "circular"; or one entry for each spatial axis,
-            each a mode or a (low, high) pair of modes.
+        padding_mode: what the padded rows hold; or one entry for each spatial axis, each a mode
+            or a (low, high) pair of modes. Two rows on each side of 1234 are
+
+            - `"zeros"`: `1234 -> 00123400`
+            - `"reflect"`: `1234 -> 32123432`
+            - `"edge"`: `1234 -> 11123444`
+            - `"circular"`: `1234 -> 34123412`
         precision: as in lax; None reads `jax_default_matmul_precision`.
         preferred_element_type: dtype of the result.
         out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
@@ -73,7 +86,7 @@ def conv(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 8))
         >>> jconv.conv(x, w, stride=2).shape
@@ -120,8 +133,8 @@ def conv_input_grad(
     Args:
         g: cotangent of the forward convolution's result, (N, spatial..., O).
         w: filter of the forward convolution, (spatial..., C / groups, O).
-        input_shape: shape of x, full or the spatial sizes alone. It must be told: a stride
-            forgets how many rows it left over.
+        input_shape: shape of x, full or the spatial sizes alone. It does not follow from g: a
+            strided convolution may leave rows of x unread, and g does not say how many.
         stride, padding, dilation, input_dilation, groups, layout, padding_mode, precision: as
             in the forward convolution.
         preferred_element_type: dtype of the result.
@@ -133,7 +146,7 @@ def conv_input_grad(
     Raises:
         ConvError: if no forward convolution with these arguments takes input_shape to g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> g, w = jnp.ones((1, 3, 3, 8)), jnp.ones((3, 3, 3, 8))
         >>> jconv.conv_input_grad(g, w, input_shape=(6, 5), stride=2).shape
@@ -193,7 +206,7 @@ def conv_filter_grad(
     Raises:
         ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((1, 5, 5, 3)), jnp.ones((1, 3, 3, 8))
         >>> jconv.conv_filter_grad(x, g, filter_shape=(3, 3), stride=2).shape
@@ -236,15 +249,16 @@ def conv_transpose(
     """Transposed convolution: the exact adjoint of `conv` with the same arguments.
 
     Not an inverse of conv: it takes a cotangent of conv's result back to the input's shape.
-    Of the `stride` sizes that conv takes to x's, `output_padding` or `output_shape` chooses
-    one; given neither, it is stride * size for SAME, SAME_LOWER and CAUSAL, and the smallest
-    for VALID and explicit padding.
+    A conv with this stride takes `stride` different sizes to x's size; `output_padding` or
+    `output_shape` chooses one of them. Given neither, it is stride * size for SAME, SAME_LOWER
+    and CAUSAL, and the smallest for VALID and explicit padding.
 
     Args:
         x: input, (N, spatial..., O) for a filter of O output channels.
         w: filter of that conv, (spatial..., C / groups, O): C are this operation's outputs.
         stride, padding, dilation, groups, layout, padding_mode, precision: those of that conv.
-        output_padding: rows above the smallest size, one int or one for each spatial axis.
+        output_padding: how many rows more than the smallest size, one int or one for each
+            spatial axis. It adds no zeros: the rows get the values that the adjoint gives them.
         output_shape: shape of the result, full or the spatial sizes alone.
         preferred_element_type: dtype of the result.
         out_sharding: how the result lies on a mesh, as in lax; None to follow the operands.
@@ -255,7 +269,7 @@ def conv_transpose(
     Raises:
         ConvError: if conv takes no such shape to x's; the message lists those that it does.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 6, 6, 8)), jnp.ones((3, 3, 4, 8))
         >>> jconv.conv_transpose(x, w, stride=2, padding=1, output_padding=1).shape

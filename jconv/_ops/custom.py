@@ -1,4 +1,4 @@
-"""custom_conv: a convolution assembled from three legs, any of which can be one's own."""
+"""custom_conv: a convolution assembled from three legs, any of which the user can supply."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def custom_conv(
         ConvError: when a setting or a leg cannot be used, or, once called, when a backprop
             returns another shape than its operand's.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv
         >>> feedback = jnp.ones((3, 3, 2, 4))
         >>> f = jconv.custom_conv(
@@ -124,7 +124,7 @@ def custom_conv(
 
 
 def _accepting(leg: Callable[..., Any], keywords: dict[str, Any]) -> Callable[..., Any]:
-    """`leg` given those keywords that its signature accepts."""
+    """`leg`, called with the keywords that its signature accepts and without the others."""
     accepts = _accepts(leg)
 
     def run(a: Array, b: Array, **shape: Any) -> Any:
@@ -135,10 +135,10 @@ def _accepting(leg: Callable[..., Any], keywords: dict[str, Any]) -> Callable[..
 
 
 def _accepts(leg: Callable[..., Any]) -> Callable[[str], bool]:
-    """Whether a keyword can be passed to a leg, by its name.
+    """A function that says whether a keyword of some name can be passed to a leg.
 
     What a functools.partial has fixed stays fixed. A wrapper made with functools.wraps takes
-    what its own signature says; what its **keywords take goes on to the function that it wraps.
+    what its own signature says; if that has **keywords, they go on to the wrapped function.
     """
     bound = leg.keywords if isinstance(leg, functools.partial) else {}
     inner = leg.func if isinstance(leg, functools.partial) else leg

@@ -49,7 +49,7 @@ def run_leg(
         problem.orders is not None
         and jax_sharding.mesh_of(jax.typeof(a), jax.typeof(b)) is not None
     ):
-        return _in_own_layout(problem, run_leg, a, b)  # explicit axes are read in the own layout
+        return _in_own_layout(problem, run_leg, a, b)  # explicit axes need jconv's own layout
     return _HOST(problem, a, b, out_spec)
 
 
@@ -63,7 +63,7 @@ def derivative(problem: Problem, slot: Slot) -> tuple[Problem, tuple[Slot, Slot]
 
 
 def _compute(problem: Problem, a: jax.Array, b: jax.Array, *, platform: str) -> jax.Array:
-    """A leg on one device: no autodiff happens in here any more."""
+    """A leg on one device, by the algorithm that the planner chooses; JAX does not look inside."""
     if problem.empty:
         return jnp.zeros(problem.laid_out(OUTPUT[problem.leg]), problem.out_dtype)
     outer, _thread.lowering = is_lowering(), True
@@ -77,7 +77,7 @@ _thread = threading.local()
 
 
 def is_lowering() -> bool:
-    """Whether this thread is lowering a leg: lax's convolutions are then the leg's own."""
+    """Whether this thread is lowering a leg: a lax convolution is then part of that leg."""
     return getattr(_thread, "lowering", False)
 
 
@@ -92,7 +92,7 @@ def _computed(problem: Problem, a: jax.Array, b: jax.Array, platform: str) -> ja
 
 
 def _in_own_layout(problem: Problem, run: Any, a: jax.Array, b: jax.Array) -> jax.Array:
-    """A leg on arrays in the caller's layout, by `run`, which takes the library's own."""
+    """A leg on arrays in the caller's layout, by `run`, which takes jconv's own layout."""
     operands = zip(OPERANDS[problem.leg], (a, b), strict=True)
     own = (jnp.transpose(value, problem.order(slot)) for slot, value in operands)
     order = problem.order(OUTPUT[problem.leg])
@@ -108,7 +108,7 @@ def _run(a: jax.Array, b: jax.Array, *, problem: Problem, platform: str) -> jax.
     return Planner(platform).run(problem, a, b).astype(problem.out_dtype)
 
 
-# What is unrolled compiles slowly, so a network's equal convolutions share one computation.
+# Unrolled algorithms compile slowly, so equal convolutions of a network share one computation.
 _shared = xla_cpu.kept_apart(jax.jit(_run, static_argnames=("problem", "platform")))
 
 
@@ -142,7 +142,7 @@ def _explicit_split(problem: Problem, a: Any, b: Any, out_spec: Any) -> tuple[An
 
 
 def _out_aval(a: Any, b: Any, *, problem: Problem, out_spec: Any) -> Any:
-    """Shape and dtype from the problem; over explicit mesh axes it lies as the leg is split."""
+    """The result's aval; over explicit mesh axes it is sharded as the leg is split."""
     mesh, spec = jax_sharding.mesh_of(a, b), None
     if mesh is not None:
         _, _, lies = _explicit_split(problem, a, b, out_spec)
@@ -193,7 +193,11 @@ def _transpose(
 def _batch(
     leg: Leg, args: Any, dims: Any, *, problem: Problem, out_spec: Any
 ) -> tuple[jax.Array, int]:
-    """vmap: fold one batched operand into its free index; two share a leading dimension."""
+    """The rule for vmap.
+
+    One mapped operand is folded into the index that it shares with the result alone. Two mapped
+    operands share a leading dimension.
+    """
     out = _mapped(leg, args, dims, problem)
     if out_spec is not None and jax_sharding.mesh_of(jax.typeof(out)) is not None:
         mapped = jax_sharding.names_of(jax_sharding.spec_of(jax.typeof(out))[0])
@@ -267,7 +271,7 @@ def _unfold(problem: Problem, slot: Slot, index: str, size: Any, array: jax.Arra
 
 
 def _eagerly(primitive: Any) -> Any:
-    """Run outside jit by a compiled function that is kept for each problem."""
+    """How a primitive runs outside jit: by a compiled function that is kept for each problem."""
     compiled = jax.jit(primitive.bind, static_argnames=("problem", "out_spec"))
 
     def run(a: jax.Array, b: jax.Array, *, problem: Problem, out_spec: Any) -> jax.Array:
@@ -303,7 +307,7 @@ def _primitives_host(hooks: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _operations(problem: Problem) -> int:
-    """Two for each product with a row of x, as JAX's roofline counts those of lax."""
+    """Two operations for each product with a row of x, as JAX's roofline counts for lax."""
     met = product([axis.products for axis in problem.axes])
     sizes = product((*problem.vmapped, problem.n, problem.groups, problem.c, problem.f))
     return 2 * met * sizes
@@ -353,7 +357,7 @@ else:
 def convs_saveable(primitive: Any, *_: Any, **__: Any) -> bool:
     """A rematerialisation policy for jax.checkpoint: keep what convolutions computed.
 
-    Example:
+    Examples:
         >>> import jax, jconv
         >>> step = jax.checkpoint(lambda x, w: jconv.conv(x, w), policy=jconv.convs_saveable)
     """

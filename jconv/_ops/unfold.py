@@ -64,7 +64,7 @@ def unfold(
     Raises:
         ConvError: if the arguments do not fit together.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 6, 6, 3)), jnp.ones((3, 3, 3, 8))
         >>> patches = jconv.unfold(x, 3, stride=2)
@@ -86,7 +86,7 @@ def unfold(
     resolved, taps = _resolve("unfold", shape, dtype, kernel, given)
     order, rank = resolved.layout, len(taps)
     patches = jnp.transpose(jnp.asarray(x), order.x)
-    # On explicit mesh axes JAX takes no slices of a dimension that is split.
+    # JAX cannot slice a dimension that explicit mesh axes split.
     patches = jax_sharding.unsharded(patches, range(1, rank + 1))
     if resolved.borders is not None:
         patches = pad_borders(patches, resolved.borders)
@@ -121,8 +121,8 @@ def fold(
     Args:
         patches: (N, spatial..., taps * C), as `unfold` orders them.
         kernel: taps of the filter, one int or one for each spatial axis.
-        input_shape: shape of x, full or the spatial sizes alone. It must be told: a stride
-            forgets how many rows it left over.
+        input_shape: shape of x, full or the spatial sizes alone. It does not follow from the
+            patches: a stride may leave rows of x unread, and the patches do not say how many.
         stride, padding, dilation, input_dilation, layout, padding_mode: those of that `unfold`.
 
     Returns:
@@ -131,7 +131,7 @@ def fold(
     Raises:
         ConvError: if unfold with these arguments takes input_shape to other patches.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> patches = jconv.unfold(jnp.ones((1, 4, 1)), 3)
         >>> jconv.fold(patches, 3, input_shape=(4,))[0, :, 0]
@@ -176,7 +176,7 @@ def _windows(x: Array, dim: int, axis: Axis) -> list[Array]:
 
 
 def _overlaid(patches: Array, dim: int, taps: int, axis: Axis) -> Array:
-    """The adjoint: each tap's rows laid where they came from, and added up."""
+    """The adjoint of `_windows`: each tap's rows put where they were read from, and summed."""
     rows = span(axis.i, axis.b)
     parts = [
         resize(
@@ -223,7 +223,7 @@ def _described(op: str, name: str, array: Any) -> tuple[Shape, str]:
 def _resolve(
     op: str, shape: Shape, dtype: str, kernel: Any, given: dict[str, Any]
 ) -> tuple[Resolved, tuple[int, ...]]:
-    """The leg that has the same geometry: a convolution to one output channel, or its adjoint."""
+    """The geometry, as that of a convolution to one output channel or of its input backprop."""
     rank = len(shape) - 2
     taps = settings.read_factors(op, "kernel", kernel, rank)
     array = "x" if op == "unfold" else "patches"
@@ -233,7 +233,7 @@ def _resolve(
     if op == "unfold":
         call = Call(OPERATIONS["conv"], {"x": shape, "w": ()}, {"x": dtype, "w": dtype}, **keywords)
     else:
-        # Sums of whole numbers are as good as any, though a cotangent has to be a float.
+        # fold takes integers as well; only the check below wants a floating-point cotangent.
         dtype = "float32" if "int" in dtype else dtype
         names["g"] = "patches"
         call = Call(
@@ -245,7 +245,7 @@ def _resolve(
     with worded(op, names, given, values):
         try:
             layout = read_spec(call, rank).layout
-        except ConvError:  # said below, with its remedies
+        except ConvError:  # resolve_or_explain below raises it again, with remedies
             layout = parse_layout(None, rank)
         if op == "unfold":
             channels = layout.canonical("x", shape)[-1]

@@ -63,7 +63,7 @@ class Plan(PlanCalls):
             is a symbol it says from which size on another split moves less; sizes are then taken
             to divide among the devices, and halos to fit in a part.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> splits = jconv.plan((8, 64, 64, 16), (3, 3, 16, 16)).splits((8, 32))
             >>> [row.least[0][1] for row in splits.rows]
@@ -81,7 +81,7 @@ class Plan(PlanCalls):
     def at(self, **sizes: Size) -> Plan:
         """This plan with some of its symbols given sizes.
 
-        Example:
+        Examples:
             >>> import jconv
             >>> p = jconv.plan(("b", "h", "w", 3), (7, 7, 3, 64), stride=2)
             >>> p.at(b=8, h=224, w=224).y_shape
@@ -136,7 +136,7 @@ def plan(
     Raises:
         ConvError: as `conv` would raise it.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> p = jconv.plan((8, 224, 224, 3), (7, 7, 3, 64), stride=2)
         >>> p.y_shape, p.padding, p.remainder
@@ -161,7 +161,7 @@ def plan_transpose(
 ) -> Plan:
     """Plan a transposed convolution; arguments as in `plan`, keywords those of `conv_transpose`.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> jconv.plan_transpose((1, "h", "w", 8), (2, 2, 4, 8), stride=2, padding="VALID").y_shape
         (1, 2*h, 2*w, 4)

@@ -53,7 +53,7 @@ def input_sizes(
     Raises:
         ConvError: if an argument cannot be read.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> jconv.input_sizes((14, 5), 3, stride=2, padding="VALID")
         ((29, 30), (11, 12))
@@ -150,7 +150,7 @@ def solve(
     Raises:
         ConvError: if an argument cannot be read.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> jconv.solve(input=28, output=14)[0].call
         'jconv.conv(x, w, stride=2, padding="SAME")'

@@ -57,7 +57,7 @@ def wrap(text: str, indent: str = "    ") -> list[str]:
 def rejections(reasons: Sequence[tuple[str, str]]) -> list[str]:
     """Which algorithms do not run and why, in a sentence for each reason.
 
-    Example:
+    Examples:
         >>> rejections([("gemm", "is slow"), ("fft", "only supports CPU"), ("wide", "is slow")])
         ['not gemm, wide: each is slow', 'not fft: only supports CPU']
     """

@@ -97,7 +97,7 @@ def policy(
     Raises:
         ConvError: for any other `rule`, `workspace` or `runs`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> with jconv.policy("exact"):
         ...     y = jconv.conv(jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1)))

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-CHUNK_BYTES = 1 << 23  # of temporaries in one turn, where no policy says less: they fit a cache
+# Bytes of temporaries in one turn of a loop, unless the policy's workspace is less: about what
+# stays in a CPU's cache.
+CHUNK_BYTES = 1 << 23
 
 
 def map_chunks(fn: Callable[..., Any], arrays: Sequence[Any], size: int) -> Any:
@@ -51,7 +53,7 @@ def map_chunks(fn: Callable[..., Any], arrays: Sequence[Any], size: int) -> Any:
 
 
 def _even(examples: int, size: int) -> int:
-    """A number of examples that divides them all, if one is near `size`: nothing is copied then."""
+    """A divisor of `examples` near `size`, or else `size`; a divisor saves padding by a copy."""
     divisors = [n for n in range(size, max(1, size // 3) - 1, -1) if examples % n == 0]
     return divisors[0] if divisors else -(-examples // -(-examples // size))
 

@@ -29,9 +29,9 @@ class ClippedPart:
     """How `clipped_grad` finds the norms of some parameters.
 
     Attributes:
-        parameters: their paths in the differentiated arguments.
-        uses: names of the equations in which they meet the example's values.
-        way: what runs.
+        parameters: the parameters' paths in the differentiated arguments.
+        uses: names of the equations that combine a parameter with values of the example.
+        way: how their norms are found.
     """
 
     parameters: tuple[str, ...]
@@ -83,7 +83,7 @@ def clipped_grad(
         ConvError: for arguments that do not fit; when called, for a loss that does not return
             one loss for each example, or in which examples can be seen to depend on each other.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> loss = lambda w, x: 3 * (x @ w)
         >>> f = jconv.clipped_grad(loss, max_norm=5.0, return_norms=True)

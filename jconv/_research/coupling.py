@@ -1,9 +1,9 @@
 """Whether a loss makes examples depend on each other, read from its traced program.
 
-Each value is followed by where its examples lie: along one dimension, which may hold other
-numbers behind each example (N merged with H*W). What cannot be followed is LOST, and nothing is
-said about it; an equation that is seen to combine values of different examples makes its result
-MIXED. Losses that are MIXED are an error.
+For each value of the program, its state says where the examples lie: along one dimension, which
+may hold more numbers for each example (N merged with H*W). A value whose examples cannot be
+followed is LOST, and no error comes from it. The result of an equation that combines values of
+different examples is MIXED. Losses that are MIXED are an error.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Follower:
         return None
 
     def _sized(self, state: State, aval: Any) -> State:
-        """A state only where the result has room for it; else what was followed was not so."""
+        """The state if it fits the result's shape, and LOST if not."""
         if isinstance(state, At):
             shape = getattr(aval, "shape", ())
             if state.dim >= len(shape) or shape[state.dim] != self.examples * state.inner:
@@ -124,7 +124,7 @@ class _Follower:
 
 
 def _joined(follower: _Follower, equation: Any, states: Sequence[State]) -> State:
-    """States of operands that meet place by place."""
+    """The state of a result that combines its operands element by element."""
     found = {state for state in states if state is not None}
     if LOST in found:
         return LOST
@@ -135,7 +135,7 @@ def _joined(follower: _Follower, equation: Any, states: Sequence[State]) -> Stat
 
 
 def _reduced(dims: Callable[[Any], Sequence[int]]) -> Any:
-    """A rule for what combines all entries along some dimensions, which go."""
+    """A rule for equations that combine all entries along some dimensions and remove these."""
 
     def rule(follower: _Follower, equation: Any, states: list[State]) -> State:
         state = _joined(follower, equation, states)
@@ -150,7 +150,7 @@ def _reduced(dims: Callable[[Any], Sequence[int]]) -> Any:
 
 
 def _along(dims: Callable[[Any], Sequence[int]]) -> Any:
-    """A rule for what combines entries along some dimensions, which stay."""
+    """A rule for equations that combine entries along some dimensions and keep these."""
 
     def rule(follower: _Follower, equation: Any, states: list[State]) -> State:
         state = _joined(follower, equation, states)
@@ -176,7 +176,7 @@ def _transposed(follower: _Follower, equation: Any, states: list[State]) -> Stat
 
 
 def _reshaped(follower: _Follower, equation: Any, states: list[State]) -> State:
-    """Numbers before the examples and behind each example stay as they are."""
+    """The examples are still found if a dimension begins after as many numbers as before."""
     state = states[0]
     if not isinstance(state, At):
         return state

@@ -10,8 +10,8 @@ q = s*o + d*k, on each axis::
 
     <p[o], p[o']> = sum over k of <x[s*o + d*k], x[s*o' + d*k]>
 
-so pixels meet only where their rows leave the same remainder (d*k) mod s, and the sum over taps
-goes along diagonals, one axis after another.
+so only pixels whose rows have equal remainders (d*k) mod s are multiplied, and the sum over taps
+runs along diagonals, one axis after another.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def squared_norms_by_gram(problem: Problem, x: jax.Array, g: jax.Array) -> jax.A
     cotangents = inner_products(problem, jnp.moveaxis(places, 2, 1), batch=2)
     windows = _windows_gram(problem, x).reshape(cotangents.shape)
     result = jnp.sum((windows * cotangents).real, axis=(1, 2, 3))
-    return jnp.maximum(result, 0)  # rounding may leave less than nothing where all cancels
+    return jnp.maximum(
+        result, 0
+    )  # rounding may leave a negative number where the exact sum is zero
 
 
 def inner_products(problem: Problem, vectors: jax.Array, *, batch: int) -> jax.Array:

@@ -47,10 +47,10 @@ def kfac_factors(
 ) -> tuple[Array, Array]:
     """The sums over examples and places of p p^T and g g^T, p the window that a place reads.
 
-    They are the two Kronecker factors of a convolution's Fisher matrix before any normalisation:
-    divide both by the number of examples, say, and one of them by the number of places as well.
-    Windows are never held where they would exceed the policy's workspace: at stride 1 the sum of
-    p p^T may go by the autocorrelation of x, elsewhere windows are laid out a block at a time.
+    They are the two Kronecker factors of a convolution's Fisher matrix before any normalisation.
+    A usual one divides both by the number of examples and one of them by the number of places.
+    Windows never take more memory than the policy's workspace: at stride 1 the sum of p p^T may be
+    computed from the autocorrelation of x; otherwise windows are laid out a block at a time.
     `plan_operation` says which.
 
     Args:
@@ -69,7 +69,7 @@ def kfac_factors(
     Raises:
         ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((2, 5, 5, 3)), jnp.ones((2, 5, 5, 8))
         >>> a, b = jconv.kfac_factors(x, g, filter_shape=(3, 3), bias=True)
@@ -134,9 +134,9 @@ def _no_core(problem: Problem) -> str | None:
     if any(axis.s > 1 or axis.b > 1 for axis in problem.axes):
         return "only supports stride 1 and no input dilation"
     if all(axis.k == 1 for axis in problem.axes):
-        return "only supports more than one tap"
+        return "only supports filters of more than one tap"
     if any(axis.o <= 2 * reach(axis) for axis in problem.axes):
-        return "only supports images larger than their borders"
+        return "only supports images larger than their border strips"
     return None
 
 

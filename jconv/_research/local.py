@@ -28,7 +28,7 @@ def locally_connected(
     padding: Padding = "SAME",
     dilation: Ints = 1,
 ) -> Array:
-    """A convolution whose filter is another one at every output place.
+    """A convolution that has a filter of its own for every output place.
 
     Per spatial axis y[o] = sum of x[i] * w[o, k] over i + p0 = s*o + d*k, summed over the input
     channels. It runs as one matrix product for each output place, on the windows that `unfold`
@@ -46,7 +46,7 @@ def locally_connected(
         ConvError: if the arguments do not fit together; it says the output's size where that is
             not w's.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 6, 6, 2)), jnp.ones((3, 3, 2, 2, 2, 8))
         >>> jconv.locally_connected(x, w, stride=2).shape
@@ -82,7 +82,7 @@ def _read(x: Array, w: Array, rank: int, settings: dict[str, Any]) -> tuple[Any,
         )
     places, filters = w.shape[:rank], w.shape[rank:]
     names = {name: name for name in ("x", "w", *settings)}
-    # A remedy for the filter of one place is one for w only with all places in front.
+    # The checks see one place's filter, so a remedy's shape gets the places in front again.
     values = {**dict.fromkeys(names, same_value), "w": lambda value: _whole(value, places)}
     with worded(OP, names, {"x": x, "w": w, **settings}, values):
         one = jnp.zeros(filters, w.dtype) if math.prod(filters) == 0 else _Described(filters, w)

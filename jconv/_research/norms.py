@@ -1,6 +1,6 @@
 """Squared norms of each example's filter gradient: two ways, and which of them is cheaper.
 
-`form` makes one example's gradient after another and keeps its squared norm alone; `gram`
+`form` computes the examples' gradients one after another and keeps only the squared norms; `gram`
 multiplies Gram matrices (see gram.py), a chunk of examples at a time.
 """
 
@@ -21,12 +21,12 @@ from jconv._planner.choose import choose, needs
 from jconv._research.chunks import CHUNK_BYTES, map_chunks
 from jconv._research.gram import remainders, rows_met, squared_norms_by_gram
 
-# Seconds that one turn of a loop takes beside its kernels' work: to start a dozen of them.
+# Seconds; the overhead of one turn of a loop, in which about a dozen kernels are started.
 TURN = 2e-5
-# How many times as long products of many examples' Gram matrices take as others of their size.
+# Factor on the predicted time of a matrix product, for batched products of Gram matrices.
 GRAM_PRODUCTS = 2.0
-# Terms a second of the sums along diagonals: slices of four dimensions and short rows, which XLA's
-# CPU compiler vectorises badly and, inside a loop, leaves to one thread.
+# Additions per second in sums along diagonals. They read short slices in four dimensions, which
+# XLA's CPU compiler vectorises badly and, inside a loop, runs on one thread.
 DIAGONAL_TERMS = 2.5e9
 
 
@@ -35,10 +35,10 @@ class Way:
     """How an operation will run.
 
     Attributes:
-        name: what the way is called.
-        seconds: predicted for a CPU; only comparisons mean anything.
-        workspace_bytes: temporaries beside operands and result.
-        examples: those that one turn of its loop takes.
+        name: the way's name.
+        seconds: predicted time on a CPU, to compare ways by.
+        workspace_bytes: bytes of temporaries, without operands and result.
+        examples: the number of examples in one turn of its loop.
         rejected: the other ways, each with the reason.
     """
 
@@ -85,7 +85,7 @@ def choose_way(problem: Problem, examples: int, platform: str | None = None) -> 
         return dataclasses.replace(form, rejected={"gram": "only supports sizes that are numbers"})
     gram = _gram(problem, examples)
     if problem.policy == "exact" or "HIGHEST" in problem.precision:
-        why = "forms other products than the definition, which this policy or precision excludes"
+        why = "multiplies other numbers than the definition; this policy or precision forbids it"
     elif problem.workspace is not None and gram.workspace_bytes > problem.workspace:
         why = (
             f"needs {gram.workspace_bytes} bytes of workspace, over the limit of "

@@ -1,4 +1,4 @@
-"""The operands of a filter backprop, checked and brought to the library's own layout."""
+"""The operands of a filter backprop, checked and brought to jconv's own layout."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_operands(op: str, x: Any, g: Any, settings: dict[str, Any]) -> Operands
     problem = capture(resolved.problem, settings.get("precision"))
     x, g = jnp.transpose(as_operand(x), layout.x), jnp.transpose(as_operand(g), layout.y)
     if borders is not None:
-        # Borders copy rows of x, so their cotangents are summed: in float32 at least.
+        # A row that was copied into a border gets several cotangents, summed in float32 or wider.
         problem = problem.replace(x_dtype=compute_dtype(problem.x_dtype))
         x = pad_borders(x.astype(problem.x_dtype), borders)
     return Operands(problem, x, g, layout)

@@ -1,4 +1,4 @@
-"""Parameters that have to be looked at together, and how their squared norms are found."""
+"""Groups of parameters whose squared norms are found together, and how."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from jconv._research.rules import PLACED, rule_of
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
-    """Parameters of which the uses cannot be told apart, often one alone.
+    """Parameters that share a use, and so are handled together; often a single one.
 
     Attributes:
-        params: their numbers.
-        uses: the numbers of the program's uses.
-        way: what will run, in words.
+        params: the parameters' positions.
+        uses: the positions of their uses in the program's list.
+        way: in words, how the norms are found.
         unruled: names of the equations for which there is no rule.
         squares: function of the parameters, and for each use its saved operands and its results'
             cotangents, examples in front; the squared norm of each example's gradient.
@@ -108,7 +108,9 @@ def _formed(
     width = max(aval.dtype.itemsize for aval in sizes)
     chunk = max(1, min(CHUNK_BYTES, limit or CHUNK_BYTES) // max(1, made * width))
     if placed and made <= 4 * results:
-        chunk = max(chunk, 1 << 62)  # sums over places of what is there anyway: nothing is held
+        chunk = max(
+            chunk, 1 << 62
+        )  # the cotangents are in memory already and only summed over places
     known = [use.equation.primitive.name in PLACED or rule_of(use, 1) for use in uses]
     unruled = [u.equation.primitive.name for u, k in zip(uses, known, strict=True) if not k]
     way = "sums over places" if placed else "formed"

@@ -47,7 +47,7 @@ def per_example_filter_grads(
     Raises:
         ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((2, 5, 5, 3)), jnp.ones((2, 3, 3, 8))
         >>> jconv.per_example_filter_grads(x, g, filter_shape=(3, 3), stride=2).shape
@@ -94,8 +94,8 @@ def filter_grad_norms(
     Of two ways the cheaper one runs, by the cost model and within the policy's workspace: form
     one gradient after another and keep its norm, or multiply Gram matrices of windows and of
     cotangents, of which |w'|^2 = sum over o, o' of <p[o], p[o']> <g[o], g[o']> needs no gradient.
-    `plan_operation` says which. Policy "exact" and precision HIGHEST always form them: the Gram
-    matrices' products are others, and their rounding is that of |x|^2 |g|^2.
+    `plan_operation` says which. Policy "exact" and precision HIGHEST always form the gradients:
+    Gram matrices multiply other numbers, with a rounding error relative to |x|^2 |g|^2.
 
     Args:
         x: input of the forward convolution, (N, spatial..., C) unless `layout` says otherwise.
@@ -110,7 +110,7 @@ def filter_grad_norms(
     Raises:
         ConvError: if no forward convolution with these arguments makes a cotangent of g's shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((2, 1, 1, 3)), jnp.ones((2, 1, 1, 3))
         >>> jconv.filter_grad_norms(x, g, filter_shape=(1, 1))

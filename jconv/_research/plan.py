@@ -1,4 +1,4 @@
-"""plan_operation: what an operation that is built from convolutions will do."""
+"""plan_operation: how an operation that is built from convolutions will run."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ OPERATIONS = ("per_example_filter_grads", "filter_grad_norms", "kfac_factors", "
 
 @dataclasses.dataclass(frozen=True)
 class OperationPlan:
-    """What one operation will do; print it.
+    """How one operation will run; print it.
 
     Attributes:
-        operation: its name.
-        way: what runs.
-        examples: how many examples are worked on at a time.
-        workspace_bytes: temporaries beside operands and result, predicted.
+        operation: the operation's name.
+        way: the name of the way that runs.
+        examples: the number of examples computed at a time.
+        workspace_bytes: predicted bytes of temporaries, without operands and result.
         rejections: the ways that do not run, each with the reason.
     """
 
@@ -66,7 +66,7 @@ def plan_operation(
     Raises:
         ConvError: as the operation would raise it, or for an operation without such a plan.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> jconv.plan_operation("filter_grad_norms", (32, 7, 7, 512), (3, 3, 512, 512)).way
         'gram'

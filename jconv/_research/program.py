@@ -1,10 +1,11 @@
-"""A loss of one example as a program in two parts: what depends on the example, and what does not.
+"""A loss of one example as a program in two parts.
 
-Parameters enter the second part only as values that are the same for every example: a filter as
-it is, or cast, or standardised; a bias repeated over the image. The equations in which such a
-value meets one that depends on the example are the uses of parameters. A gradient for each
-example follows from two values of each use: its other operands, and the cotangents of its
-results, which are the derivatives in zeros that are added to these results.
+The first part computes values from parameters alone, which are equal for every example: a filter
+as it is, or cast, or standardised; a bias repeated over the image. The second part computes values
+that depend on the example. An equation of the second part that reads a value of the first is a use
+of parameters. A gradient for each example follows from two values at each use: its other operands,
+and the cotangents of its results. These cotangents are found as derivatives in zeros that are
+added to the results.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import jax.numpy as jnp
 
 from jconv._core import jax_hooks
 
-# Calls that stand for their body, under their names of several JAX releases.
+# Primitives that only call their body, by their names in several JAX releases.
 _INLINED = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
-# Values come out of these as they went in, each number once: norms are kept.
+# Primitives that only move numbers, each of them once, so that a norm stays as it is.
 ISOMETRIC = {
     "convert_element_type",
     "copy",
@@ -35,12 +36,12 @@ ISOMETRIC = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Use:
-    """An equation in which parameters meet values of the example.
+    """An equation that combines parameters with values of the example.
 
     Attributes:
         equation: the equation.
         params: positions of its operands that depend on parameters alone.
-        examples: positions of those that depend on the example.
+        examples: positions of its operands that depend on the example.
         results: positions of its results that have derivatives.
     """
 
@@ -56,12 +57,12 @@ class Program:
 
     Attributes:
         uses: where parameters meet the example, in the order of the program.
-        frontier: the variables that do not depend on the example and that others which do, read.
-        prepared: function of the parameters; the values of the frontier.
+        frontier: the variables of the first part that the second part reads.
+        prepared: function from the parameters to the values of the frontier.
         run: function of the frontier's values, the example, and for each use zeros to add to its
             results; returns the loss and for each use its operands that depend on the example.
         sources: for each variable of the frontier, the numbers of the parameters that it depends
-            on, and whether it holds the one parameter's own numbers.
+            on, and whether it is one parameter's numbers, only moved.
     """
 
     uses: tuple[Use, ...]
@@ -120,7 +121,7 @@ def take_apart(closed: Any, params: int) -> Program:
 
 
 def _use(equation: Any, operands: list[Any], sources: Any, of_example: set[Any]) -> Use | None:
-    """The use that an equation is, if any of its operands comes from parameters alone."""
+    """The equation as a Use; None if no operand comes from parameters alone."""
     params = tuple(
         n
         for n, v in enumerate(operands)
@@ -134,7 +135,7 @@ def _use(equation: Any, operands: list[Any], sources: Any, of_example: set[Any])
 
 
 def _follow(equation: Any, operands: list[Any], sources: dict[Any, Any]) -> None:
-    """Which parameters the results of an equation outside of the example depend on."""
+    """Note which parameters the results of an equation of the first part depend on."""
     known = [sources[v] for v in operands if v is not None and v in sources]
     if not known or equation.primitive.name == "stop_gradient":
         return
@@ -157,7 +158,7 @@ def _inexact(aval: Any) -> bool:
 
 
 def _evaluate(equations: Sequence[Any], env: dict[Any, Any], added: Any = None) -> dict[int, Any]:
-    """Run equations on an environment; what to add to results, and operands of uses by id."""
+    """Run equations in `env`, adding `added` to results; returns the uses' operands by id."""
     literal = jax_hooks.JAXPRS.Literal
     saved = {}
     for equation in equations:
@@ -173,7 +174,7 @@ def _evaluate(equations: Sequence[Any], env: dict[Any, Any], added: Any = None) 
 
 
 def _inlined(closed: Any) -> Any:
-    """A jaxpr with the bodies of calls in their places."""
+    """A jaxpr in which calls are replaced by their bodies."""
     avals = [variable.aval for variable in closed.jaxpr.invars]
     return jax.make_jaxpr(lambda *args: _call(closed.jaxpr, closed.consts, args))(*avals)
 

@@ -1,4 +1,4 @@
-"""Squared norms of each example's gradient at one use of a parameter, for what networks do.
+"""Rules for squared norms of each example's gradient at one use of a parameter.
 
 Convolutions and dense layers are filter backprops, a dense layer one of a single tap, and go by
 norms.py; an embedding's gradient has one row for each token, equal tokens added up. Other
@@ -23,7 +23,7 @@ from jconv._research.norms import choose_way, squared_norms
 from jconv._research.program import Use
 
 Squares = Callable[[jax.Array, jax.Array], jax.Array]
-Rule = tuple[str, Squares]  # what will run, and a function of the other operand and the cotangent
+Rule = tuple[str, Squares]  # (the way's name, a function of the other operand and the cotangent)
 
 # Equations that combine entries place by place, or put them elsewhere: gradients of their
 # operands are no larger than their results.
@@ -73,7 +73,7 @@ def _convolution(use: Use, examples: int) -> Rule | None:
 
 
 def _in_own_layout(problem: Problem, slot: Slot, array: jax.Array) -> jax.Array:
-    """An operand, examples in front, in the library's own layout and with its borders."""
+    """An operand, examples in front, in jconv's own layout and with its borders."""
     array = jnp.transpose(array, (0, *(1 + at for at in problem.order(slot))))
     if slot != "x" or problem.borders is None:
         return array

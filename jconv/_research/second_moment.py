@@ -8,7 +8,7 @@ their distance alone, but for the places near a border::
         = sum over all q in the core of x[q + d*(k - k')] x[q]^T          one filter backprop
         + the places o whose q = o + d*k' is not in the core              few windows, laid out
 
-The core is the rows that every tap reaches: from D = d*(K - 1) up to o.
+The core is the rows that every tap reads in some window: from D = d*(K - 1) up to o.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def by_patches(problem: Problem, x: jax.Array, limit: int) -> jax.Array:
 
 
 def by_autocorrelation(problem: Problem, x: jax.Array, limit: int) -> jax.Array:
-    """The same, for stride 1 and more than 2 * D places on each axis."""
+    """What `by_patches` returns, for stride 1 and more than 2 * D places on each axis."""
     rank, groups, c = problem.rank, problem.groups, problem.c
     core = x
     for dim, axis in enumerate(problem.axes, start=1):
@@ -78,7 +78,7 @@ def core_problem(problem: Problem) -> Problem:
 
 
 def strips(axes: Sequence[Axis], at: int) -> list[Box]:
-    """Places near the two borders of one axis, and near no border of those before it."""
+    """Boxes of places near the two borders of axis `at` and near no border of earlier axes."""
     edge, size = reach(axes[at]), axes[at].o
     if not edge:
         return []
@@ -114,7 +114,7 @@ def _divisor(number: int, most: int) -> int:
 def _laid_out(
     problem: Problem, x: jax.Array, box: Box, limit: int, *, outside: bool = False
 ) -> jax.Array:
-    """The sum over the places of a box; `outside`: where the second tap is not in the core."""
+    """The sum over the places of a box; `outside`: only where the second tap is not in the core."""
     images, split, places = blocks(problem, box, limit)
     across = box[split][1] // places
     axes = problem.axes

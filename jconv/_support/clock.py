@@ -1,4 +1,4 @@
-"""The clock: functions timed against each other, in turns, so that a drift hits all alike."""
+"""The clock: functions timed in turns, so that a machine growing slower affects all alike."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-SAMPLE = 1e-2  # seconds that one sample takes at least: shorter calls are repeated
-SLOW = 1.0  # seconds from which on a call is timed twice only
-FEW = 2
+SAMPLE = 1e-2  # seconds; one sample repeats shorter calls for so long, against the timer's noise
+SLOW = 1.0  # seconds; a call that takes longer is sampled FEW times only, to save time
+FEW = 2  # samples of a run that is slow or hopeless
 
 
 def race(
@@ -27,7 +27,8 @@ def race(
     Args:
         runs: functions of no arguments, by name.
         rounds: how often each is timed.
-        hopeless: a run that takes so many times the quickest one's time is timed twice only.
+        hopeless: a run whose median time is this many times the fastest run's, or more, is
+            sampled twice only.
         warm: seconds of a run's own calls before each of its samples, in which threads of the run
             before fall asleep and its own are spread over the cores.
     """
@@ -42,7 +43,7 @@ def race(
         for name in order[start:] + order[:start]:
             if turn >= FEW and _left_behind(times, name, hopeless):
                 continue
-            if first[name] < SLOW / 10:
+            if first[name] < SLOW / 10:  # a longer call warms up within its own sample
                 _repeat(runs[name], warm)
             begin = time.perf_counter()
             for _ in range(calls[name]):
@@ -52,7 +53,7 @@ def race(
 
 
 def _repeat(run: Callable[[], object], seconds: float) -> None:
-    """At least one call, for at least so long."""
+    """Call `run` once, and again until `seconds` have passed."""
     begin = time.perf_counter()
     run()
     while time.perf_counter() - begin < seconds:

@@ -16,13 +16,13 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     its permissions.
 
     Raises:
-        OSError: naming `path`, if it cannot be written: a folder, a device or a pipe among them.
+        OSError: naming `path`, if it cannot be written, for instance a folder or a device.
     """
     target = check_writable(path)
     part = target.with_name(f".{os.getpid()}.{threading.get_ident()}.part")
     try:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-        # Nobody else may read the part while it is written: it gets its permissions at the end.
+        # The part is private until it is complete; then it gets the old file's permissions.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with open(os.open(part, flags, 0o666 if mode is None else 0o600), "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -60,7 +60,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
 
 
 def check_plain(path: str | os.PathLike[str]) -> None:
-    """Refuse what is there but is no plain file: opening a pipe waits for its other end.
+    """Refuse a path that exists and is not a regular file: opening a pipe would wait for ever.
 
     Raises:
         OSError: naming `path`.
@@ -72,7 +72,7 @@ def check_plain(path: str | os.PathLike[str]) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is a device or a pipe, no plain file", os.fspath(path))
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", os.fspath(path))
 
 
 def _named(error: OSError | ValueError, path: str | os.PathLike[str]) -> OSError:

@@ -7,11 +7,11 @@ import sys
 from types import TracebackType
 from typing import TextIO
 
-WIDTH = 24
+WIDTH = 24  # characters of the bar
 
 
 class Progress:
-    """A line that is written over as work goes on, and gone when it ends."""
+    """A line that is overwritten as work goes on and erased when it ends."""
 
     def __init__(self, total: int, stream: TextIO | None = None):
         self.total, self.done = total, 0
@@ -30,7 +30,7 @@ class Progress:
             self.stream.flush()
 
     def step(self) -> None:
-        """One part of the work is done."""
+        """Count one part of the work as done."""
         self.done += 1
 
     def __enter__(self) -> Progress:

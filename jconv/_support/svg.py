@@ -1,7 +1,7 @@
 """A small writer of SVG: shapes and text in order, each with its own attributes.
 
-There are no style sheets, patterns or ids in what it writes: in a notebook they would reach
-into the page and into other pictures.
+It writes no style sheets, patterns or ids, which in a notebook would also apply to the page and
+to other pictures.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ INK = "#1f2933"
 FAINT = "#667380"
 PAPER = "#ffffff"
 FONT = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
-WIDTH = 1000  # px; as much as a notebook shows
-SMALLEST = 11  # px; smaller text is not read
+WIDTH = 1000  # px; a notebook's output is about as wide, so text is kept within it
+SMALLEST = 11  # px; the smallest size of text that is still readable
 
 
 def text_width(text: str, size: float) -> float:
-    """About the width of a text, rather too much: fonts differ."""
+    """The width of a text in px, estimated high because fonts differ."""
     return 0.62 * size * len(text)
 
 
@@ -40,7 +40,7 @@ class Canvas:
         self._depth = 1
 
     def add(self, tag: str, content: str = "", *, title: str = "", **attributes: Any) -> None:
-        """One element; `cls` is its class, underscores in other names stand for hyphens."""
+        """Add one element; `cls` is its class, and other names have _ where SVG has a hyphen."""
         inner = f"<title>{escape(title)}</title>" if title else ""
         inner += escape(content)
         self._write(f"<{tag}{_attributes(attributes)}" + (f">{inner}</{tag}>" if inner else "/>"))
@@ -62,13 +62,13 @@ class Canvas:
         self.add("line", x1=x1, y1=y1, x2=x2, y2=y2, **{"stroke": FAINT, **attributes})
 
     def path(self, d: str, **attributes: Any) -> None:
-        """A path; the caller sees to it that other shapes reach as far."""
+        """Add a path; it does not grow the picture, so other shapes must reach as far."""
         self.add("path", d=d, **attributes)
 
     def arrow(
         self, x1: float, x2: float, y: float, *, both: bool = False, **attributes: Any
     ) -> None:
-        """A level arrow from x1 to x2, with a head at its end or at both."""
+        """Add a horizontal arrow from x1 to x2, with a head at x2 or at both ends."""
         colour = attributes.pop("stroke", FAINT)
         self.line(x1, y, x2, y, stroke=colour, **attributes)
         for tip, way in [(x2, -1), (x1, 1)] if both else [(x2, -1)]:
@@ -85,7 +85,7 @@ class Canvas:
         fill: str = INK,
         **attributes: Any,
     ) -> None:
-        """Text on the base line y, moved to the left where it would pass the right edge."""
+        """Add text on the baseline y, moved left where it would pass the right edge."""
         width = text_width(content, size)
         if anchor == "start":
             x = max(self.margin, min(x, WIDTH - self.margin - width))
@@ -95,7 +95,7 @@ class Canvas:
         self.add("text", content, x=x, y=y, font_size=size, fill=fill, **attributes)
 
     def svg(self, title: str, description: str) -> str:
-        """The whole picture, on a background of its own."""
+        """The whole picture as SVG, on a white background."""
         width, height = (round(end) + self.margin for end in (self.right, self.bottom))
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '

@@ -1,4 +1,4 @@
-"""accelerate: a function as it stands, its lax convolutions run by jconv."""
+"""accelerate: an existing function, its lax convolutions run by jconv."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 def accelerate(fn: F) -> F:
     """fn with every `lax.conv_general_dilated` inside it run by jconv, gradients included.
 
-    The result is what fn returns, to a bound on rounding that holds for a result as a whole: the
-    root mean square of a convolution's error is at most eight times that of lax's. Single numbers
-    are not kept apart: a NaN may reach its neighbours, zeros beside other values may come out as
-    1e-7 (which a relu without a bias lets through), and an example's last bits depend on its
-    batch. Under `jconv.policy("local")` all of that is as in the definition. It takes the same
-    transformations; convolutions inside jit, scan, while, cond, checkpoint, vmap, shard_map and
-    custom derivatives count, and gradients that fn takes itself are recognised as the backprops
-    that they are.
+    The result is fn's result up to rounding: the root mean square of a convolution's error is at
+    most eight times that of lax's. The bound holds for a result as a whole, not for each number: a
+    NaN may reach its neighbours, zeros beside other values may come out as 1e-7 (which a relu
+    without a bias lets through), and an example's last bits depend on its batch. Under
+    `jconv.policy("local")` none of these three happens.
+
+    The function can be transformed as fn can. Convolutions inside jit, scan, while, cond,
+    checkpoint, vmap, shard_map and custom derivatives run on jconv too, and gradients that fn takes
+    itself are recognised as backprops.
 
     Args:
         fn: a function of anything, such as a loss of a model and a batch, a model's apply
@@ -46,7 +47,7 @@ def accelerate(fn: F) -> F:
     Raises:
         ConvError: if fn cannot be called; and where lax refuses a convolution in fn.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv
         >>> def loss(w, x):
         ...     return jax.lax.conv(x, w, (2, 2), "SAME").sum()
@@ -84,7 +85,7 @@ def accelerate(fn: F) -> F:
 
 
 def _run(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """fn(*args), its arrays traced, the convolutions in it exchanged."""
+    """fn(*args): traced on its arrays, its convolutions replaced, then run."""
     (arrays, others), tree = _apart(args)
     result: list[Any] = []
 
@@ -102,12 +103,12 @@ def _run(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     with calls_taken(of_symbolic_sizes):
         traced = jax.make_jaxpr(flat)(arrays)
     closed = rewrite(traced, lambda inner: lambda *args: _run(inner, args))
-    # Scalars known while tracing are literals in the jaxpr, and come as something of JAX's own.
+    # Scalars known while tracing are literals in the jaxpr, in a JAX type: make them arrays.
     values = [jnp.asarray(value) for value in jax_hooks.JAXPRS.jaxpr_as_fun(closed)(*arrays)]
     return _together(values, *result)
 
 
-_ARRAY = object()  # what stands in an array's place
+_ARRAY = object()  # stands in an array's place among the leaves of a tree
 
 
 def _apart(tree: Any) -> tuple[tuple[list[jax.Array], list[Any]], Any]:

@@ -1,4 +1,4 @@
-"""everywhere: convolutions that somebody else's code calls, run by jconv without a call site."""
+"""everywhere: lax's convolutions in code that cannot be edited, run by jconv."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from jconv._trace.intercept import calls_taken, every_call
 def everywhere() -> Iterator[None]:
     """Run every lax convolution that this thread calls inside the context on jconv.
 
-    Whoever calls `jax.lax.conv_general_dilated` is served, through whatever reference: Keras's
-    `fit`, a library's training loop, `jax.scipy.signal.convolve`. Gradients taken inside are
-    jconv's backprops. Other threads are not concerned, and leaving the context, by an exception
-    too, restores what was there before. Contexts nest, and it serves as a decorator.
+    It covers every call of `jax.lax.conv_general_dilated`, however the caller imported it: in
+    Keras's `fit`, in a library's training loop, in `jax.scipy.signal.convolve`. Gradients taken
+    inside are jconv's backprops. Other threads are not affected. Leaving the context, by an
+    exception as well, restores the state before it. Contexts nest, and it works as a decorator.
 
-    A jitted function is what it was when it was traced: one first traced inside stays on jconv
-    afterwards, one traced before stays on lax inside. No cache is cleared or split.
+    A jitted function keeps what it was traced with: one first traced inside the context stays on
+    jconv afterwards, one traced before stays on lax inside. No cache is cleared or split.
 
     Returns:
         A context manager.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv
         >>> from jax.scipy import signal
         >>> with jconv.everywhere():

@@ -43,7 +43,7 @@ def explain(fn: Callable[..., Any], *args: Any) -> list[Plan]:
     Raises:
         ConvError: if fn cannot be called.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
         >>> loss = lambda x, w: jconv.conv(x, w).sum()
@@ -114,7 +114,7 @@ def convolutions_of(fn: Callable[..., Any], args: tuple[Any, ...]) -> list[Found
         results = jax.tree.leaves(fn(*jax.tree.unflatten(structure, filled)))
         return [result for result in results if isinstance(result, jax.Array)]
 
-    # What lax's convolutions are is what accelerate makes of them.
+    # accelerate replaces lax's convolutions by jconv's, whose problems can then be read.
     can_rewrite = jax_hooks.JAXPRS is not None and PRIMITIVES
     read = accelerate(on_arrays) if can_rewrite else on_arrays
     arrays = [leaves[place] for place in places]
@@ -145,7 +145,7 @@ def _found_in(jaxpr: Any, known: Known) -> Iterator[Found]:
 
 
 def _inside(equation: Any, value: Any, known: Known) -> Iterator[Found]:
-    """The convolutions in whatever jaxprs an equation's parameter holds."""
+    """The convolutions in the jaxprs that an equation's parameter holds."""
     if isinstance(value, tuple | list):
         for entry in value:
             yield from _inside(equation, entry, known)
@@ -157,7 +157,7 @@ def _inside(equation: Any, value: Any, known: Known) -> Iterator[Found]:
 
 
 def _from_lax(equation: Any) -> Problem:
-    """A convolution of lax that jconv has none for, as a forward one."""
+    """A lax convolution that jconv has no operation for, described as a forward one."""
     params = equation.params
     lhs, rhs = (variable.aval for variable in equation.invars)
     (result,) = equation.outvars

@@ -1,10 +1,10 @@
-"""Calls of lax's convolution taken over while they are made, on the threads that ask for it.
+"""Calls of lax's convolution handed to jconv, on the threads that ask for it.
 
-Every call of `lax.conv_general_dilated`, through whatever reference, binds one JAX primitive.
-While at least one thread asks, that primitive object has a `bind` of its own, which hands the
-calls of asking threads to jconv and leaves the calls of other threads to JAX. The last thread
-to stop asking takes it off again. jconv's own use of the primitive, when it lowers a leg, is
-exempt (`is_lowering`).
+Every call of `lax.conv_general_dilated`, however it was imported, binds one JAX primitive. While
+at least one thread asks, the attribute `bind` of that primitive is replaced: it hands the calls of
+asking threads to jconv and those of other threads to JAX. When the last thread stops asking, the
+original `bind` is restored. jconv's own use of the primitive, when it lowers a leg, is exempt
+(`is_lowering`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _here = threading.local()
 
 @contextlib.contextmanager
 def calls_taken(takes: Takes) -> Iterator[None]:
-    """Inside, on this thread, calls that `takes` accepts run on jconv where it can."""
+    """A context in which this thread's calls that `takes` accepts run on jconv, where it can."""
     outer = getattr(_here, "takes", None)
     _ask(1)
     _here.takes = takes
@@ -48,7 +48,7 @@ def every_call(lhs: Any, rhs: Any) -> bool:
 
 
 def of_symbolic_sizes(lhs: Any, rhs: Any) -> bool:
-    """lax differentiates those with static pads only; the pads of a gradient are symbolic."""
+    """Whether sizes are symbolic: lax cannot differentiate these, as a gradient's pads are too."""
     return not is_static(*lhs.shape, *rhs.shape)
 
 
@@ -78,7 +78,7 @@ class _Bind:
         if takes is None or is_lowering():
             return self.original(lhs, rhs, **params)
         if takes(lhs, rhs):
-            with contextlib.suppress(ConvError):  # lax may have what jconv has not
+            with contextlib.suppress(ConvError):  # lax may support a call that jconv does not
                 return _on_jconv(lhs, rhs, params)
         return self.original(lhs, rhs, **params)
 

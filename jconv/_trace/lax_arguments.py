@@ -1,4 +1,4 @@
-"""lax's arguments, each read into one form or refused by its own name."""
+"""lax's arguments, each read into one form or refused under lax's own name for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call in lax's words, read and run by jconv; and the call that an error of lax came from."""
+"""A call with lax's arguments, run by jconv; and the call that an error of lax came from."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NAMES = {
     "precision": "precision",
     "preferred_element_type": "preferred_element_type",
 }
-FOLLOWED = ("x", "w", "groups", "preferred_element_type")  # whose remedies hold in lax, too
+FOLLOWED = ("x", "w", "groups", "preferred_element_type")  # remedies for these also mend lax's call
 
 
 def call(
@@ -58,7 +58,7 @@ def call(
 
     Args:
         op: the function that was called, for errors.
-        lhs, rhs, window_strides: and the others are lax's, as the caller gave them.
+        lhs, rhs, window_strides: these and all further arguments are lax's own.
 
     Raises:
         ConvError: naming lax's own argument.
@@ -100,7 +100,7 @@ def call(
 
 
 def refusal(error: BaseException) -> ConvError | None:
-    """What jconv says of the convolution that lax refused with `error`; None if it was none.
+    """jconv's error for the convolution that lax refused with `error`; None if there is none.
 
     The refused call's arguments are in the frame of lax's function, while the error is on its
     way up.
@@ -116,6 +116,6 @@ def refusal(error: BaseException) -> ConvError | None:
         call("conv_general_dilated", **{name: frame.f_locals[name] for name in names})
     except ConvError as refused:
         return refused
-    except Exception:  # jconv stumbles where lax did: lax's message is the better one
+    except Exception:  # jconv cannot read the call either: lax's own message is the better one
         return None
     return None

@@ -1,4 +1,4 @@
-"""lax's convolution primitive: its parameters read, and written for a leg of jconv."""
+"""lax's convolution primitive: from its parameters to a leg of jconv, and back."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def from_lax(
         batch_groups=params["batch_group_count"],
     )
     precision = params["precision"]
-    if precision is None:  # it was the default where this was traced, and here too
+    if precision is None:  # the default precision, which is the one in force here too
         precision = lax.Precision.DEFAULT
     how = {"precision": precision, "preferred_element_type": params["preferred_element_type"]}
     return convolve(lhs, rhs, params["dimension_numbers"], window, clues, **how)

@@ -1,4 +1,4 @@
-"""What stands around a convolution in a jaxpr: reversals, and batches that vmap made groups.
+"""The equations around a convolution in a jaxpr: reversals, and batches that vmap made groups.
 
 jax's rules write the same few equations beside a convolution. The gradient in the input
 reverses the filter, the gradient of that in the filter reverses the result. vmap over both
@@ -18,7 +18,7 @@ _KEEP_DIMENSIONS |= {"sharding_constraint", "reduce_precision"}
 
 
 class Neighbours:
-    """The equations of one jaxpr by what they make and by what they take."""
+    """The equations of one jaxpr, found by the variables that they make and take."""
 
     def __init__(self, jaxpr: Any):
         self._maker: dict[Any, Any] = {}
@@ -31,7 +31,7 @@ class Neighbours:
                     self._takers.setdefault(variable, []).append(equation)
 
     def clues(self, equation: Any) -> Clues:
-        """What they say about a convolution."""
+        """What the neighbours of a convolution say about it."""
         lhs, rhs = equation.invars
         (result,) = equation.outvars
         numbers, params = equation.params["dimension_numbers"], equation.params
@@ -103,10 +103,11 @@ class Neighbours:
         return _leading(self._merged(before, parent[0]) or [], variable.aval.shape[dim])
 
     def _groups_merged_last(self, variable: Any, dim: int) -> bool:
-        """Whether the slowest of what was merged is itself a part of a dimension before.
+        """Whether the slowest of the merged sizes was split off a dimension before the merge.
 
-        vmap over the right operand alone takes the written groups out of a dimension, merges
-        its batch into the rest and puts them back. A batch of both was a dimension of its own.
+        vmap over the right operand alone splits the written groups off a dimension, merges its
+        batch into the rest and merges the groups back. A batch of both operands was a dimension
+        of its own.
         """
         merged, equation = False, self._made_by(variable)
         while equation is not None:
@@ -153,7 +154,7 @@ _READ = _KEEP_DIMENSIONS | {"reshape", "transpose"}
 
 
 def _sources(equation: Any, dim: int) -> tuple[int, ...]:
-    """The operand's dimensions, slowest first, of which one of the result's is made, if whole."""
+    """The operand's whole dimensions, slowest first, that one dimension of the result merges."""
     if equation.primitive.name == "transpose":
         return (equation.params["permutation"][dim],)
     if equation.primitive.name == "reshape":
@@ -162,10 +163,10 @@ def _sources(equation: Any, dim: int) -> tuple[int, ...]:
 
 
 def _blocks(equation: Any) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """A reshape as runs of the operand's dimensions, each beside the result's that they become.
+    """A reshape as pairs: dimensions of the operand, and the dimensions that they become.
 
-    Dimensions of one element that both sides have at one place are runs of their own; what one
-    side has more of belongs to the run before it.
+    A dimension of size 1 that both sides have at one place is a pair of its own; one that only one
+    side has belongs to the pair before it.
     """
     before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
     if not all(isinstance(size, int) and size > 0 for size in (*before, *after)):
@@ -193,7 +194,7 @@ def _blocks(equation: Any) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
 
 
 def _ones(dims: list[tuple[int, int]]) -> dict[int, list[int]]:
-    """The dimensions of one element, by how many elements those before them count."""
+    """The dimensions of size 1, by the product of the sizes of the dimensions before them."""
     found: dict[int, list[int]] = {}
     count = 1
     for dim, size in dims:
@@ -219,9 +220,9 @@ def _leading(sizes: list[int], whole: int) -> list[int]:
 
 
 def _common(groups: int, lhs: Any, *factors: list[int] | None) -> int:
-    """The largest product of leading factors that all have in common and that divides groups.
+    """The largest product of leading factors that all operands share and that divides `groups`.
 
-    lhs may be a residual, whose making is out of sight; that of another operand then decides.
+    lhs may be a residual, whose factors are unknown; the other operands' factors then decide.
     """
     product = 1
     known = [sizes or [] for sizes in (factors if lhs is None else (lhs, *factors))]

@@ -16,10 +16,10 @@ Call = tuple[Callable[..., Any], tuple[Any, ...], Callable[[Any], Any]]
 
 
 def without_modules(fn: Callable[..., Any], args: Any, kwargs: Any) -> Call:
-    """fn on values alone: a function, its arguments, and what makes fn's result of its result.
+    """(a function of values alone, its arguments, a function from its result to fn's result).
 
-    A module is taken apart into its arrays before, and put together again inside. What fn
-    changes in it comes back as values and is written to the module that the caller has.
+    A module is split into its arrays before the call and rebuilt inside it. What fn changes in it
+    comes back as values, which are written to the caller's module.
     """
     nnx = sys.modules.get("flax.nnx")
     leaves, tree = [], None
@@ -54,5 +54,5 @@ def without_modules(fn: Callable[..., Any], args: Any, kwargs: Any) -> Call:
 
 
 def _same(before: list[Any], after: list[Any]) -> bool:
-    """Whether nothing was written: a module elsewhere in a trace refuses to be."""
+    """Whether fn changed nothing: writing to a module made in another trace is an error."""
     return len(before) == len(after) and all(map(operator.is_, before, after))

@@ -1,4 +1,4 @@
-"""Where the indices of an array stand in lax's order, and how they come to jconv's."""
+"""The order of an array's indices in lax, and how the array is brought to jconv's order."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def shared_index(a: Slot, b: Slot) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where the indices of one array stand in lax's order, and how they come to jconv's.
+    """The order of one array's indices in lax, and how the array is brought to jconv's order.
 
-    The first of lax's numbers places the index `first`, the second the other one of the slot.
-    Groups multiply either: those of vmap slowest, then those that were written. In jconv groups
-    multiply one index of each slot, and what vmap made is a dimension in front.
+    lax's dimension numbers begin with two positions. The first is that of the index `first`, the
+    second that of the slot's other index. In lax groups may multiply either of the two, groups
+    made by vmap being slowest, then groups that were written. In jconv written groups multiply
+    a fixed index of each slot, and groups made by vmap are a dimension in front.
     """
 
     slot: Slot
@@ -43,7 +44,7 @@ class Place:
 
     @property
     def as_it_lies(self) -> bool:
-        """Whether jconv takes the array without any copy."""
+        """Whether jconv takes the array as it is, without a copy."""
         grouped = self.first if self.grouped_first else self._second
         vmapped, groups = self.split
         return vmapped == 1 and (groups == 1 or grouped == _GROUPED[self.slot])

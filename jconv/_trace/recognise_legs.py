@@ -1,13 +1,13 @@
-"""Which operation a convolution in lax's words is: the forward one, or one of the backprops.
+"""Which operation a convolution written in lax's terms is: forward, or one of the backprops.
 
 `jax.grad` turns a convolution into other calls of `conv_general_dilated`, and each of them is
 one of the three operations of jconv. A call sums over all solutions of the index equation
 
     b*l + p = s*m + d*r           l in lhs, m in the result, r in rhs
 
-so lhs, rhs and result are x, w and y in some order, and b, s and d are the coefficients of
-whichever they are. Where jax wrote an operand or the result in reverse, r = R-1-k (or the like)
-moves one term to the other side of the equation. Six such readings occur:
+so lhs, rhs and result are x, w and y in some order, and each of b, s and d is the coefficient of
+one of them. Where jax reversed the filter, k = R-1-r moves its term to the other side of the
+equation; likewise for other reversed operands and results. Six such readings occur:
 
     lhs  rhs  result    reversed    what jax differentiated
     x    w    y                     nothing: it is a forward convolution
@@ -17,8 +17,8 @@ moves one term to the other side of the equation. Six such readings occur:
     y    x    w         w           an input backprop in its filter
     w    x    y         w and x     the one before in its lhs
 
-All readings are right, since they are the same sum; the one that says what was meant is chosen
-for its plan, because the backprops have algorithms of their own.
+Every reading gives the right result, since all are one sum. The reading that jax meant is chosen
+because the backprops have algorithms of their own, which are faster.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ def read(numbers: Numbers, window: Window, axes: Sequence[Axis], clues: Clues) -
     """The reading of a convolution that says what jax meant by it."""
     lhs, rhs, out = numbers
     s, b, d = (any(factor > 1 for factor in each) for each in (window.s, window.b, window.d))
-    # Which coefficients are the stride and the input dilation of the convolution that stood in
-    # the program, and whose channels show that its filter was jax's, depends on the operand in
-    # which that was differentiated.
+    # jax differentiated some convolution in lhs or in rhs. Which of them decides which
+    # coefficients are that convolution's stride and input dilation, and which operand's channels
+    # show that jax exchanged them.
     if clues.rhs_reversed and _channels_first(out) and _lhs_is_a_filter(lhs, out, axes):
         if _was_input_grad(d, s, clues.lhs_reversed, _exchanged(lhs)):
             return CONV_OF_THE_LATTER
@@ -139,9 +139,8 @@ def _sums_a_batch(numbers: Numbers, axes: Sequence[Axis]) -> bool:
 
     For a filter backprop jax exchanges batch and channels in the numbers of all three operands.
     Then lhs and rhs, which were x and y, usually share a layout. In a forward convolution lhs
-    and result do. Where all three do, data in the order CN, channels first, are taken for NC
-    with its places exchanged, since nobody keeps data in the former; in other orders a window
-    larger than the result decides.
+    and result share one. Where all three do, the order CN is taken for an exchanged NC, since
+    nobody keeps data as CN; in other orders a window larger than the result decides.
     """
     lhs, rhs, out = numbers
     as_forward, as_filter_grad = lhs == out, lhs == rhs
@@ -162,16 +161,16 @@ def _channels_swapped(rhs: Positions) -> bool:
     return inputs == 0 or (inputs > outputs > 0 and outputs == len(rhs) - 2)
 
 
-# Running it ----------------------------------------------------------------------------------
+# Running a reading ----------------------------------------------------------------------------
 
 
 def convolve(
     lhs: Array, rhs: Array, numbers: Numbers, window: Window, clues: Clues | None = None, **how: Any
 ) -> Array:
-    """The convolution of `lhs` and `rhs` by jconv, run as what it is.
+    """The convolution of `lhs` and `rhs`, by the operation of jconv that it is.
 
     Args:
-        lhs, rhs: the operands. They have been checked, but for what `jconv.conv` checks itself.
+        lhs, rhs: the operands, checked except for what `jconv.conv` checks itself.
         numbers: where batch, channels and spatial axes stand, as in lax.
         window: stride, dilations, pads and groups.
         clues: what else is known about it.
@@ -194,7 +193,7 @@ def convolve(
 
 
 def _axes(lhs: Any, rhs: Any, numbers: Numbers, window: Window) -> list[Axis] | None:
-    """The axes, if all sizes are known, something is to be summed, and the channels fit."""
+    """The axes; None if a size is symbolic, the sum is empty or the channels do not fit."""
     n, channels, *i = (lhs[p] for p in numbers[0])
     f, c, *k = (rhs[p] for p in numbers[1])
     if not is_static(n, channels, c, f, *i, *k):

@@ -1,9 +1,8 @@
-"""Jaxprs with lax's convolutions exchanged for jconv's, wherever in them they stand.
+"""`rewrite`: a jaxpr in which jconv's convolutions replace lax's, at any depth.
 
-An equation either is a convolution, or holds jaxprs among its parameters (jit, scan, while,
-cond, remat, shard_map), or functions that make them when they are asked (custom_jvp,
-custom_vjp), or none of these. Parameters are known by what they are, never by their names,
-which differ between JAX's releases.
+An equation is a convolution, or its parameters hold jaxprs (jit, scan, while, cond, remat,
+shard_map) or functions that return jaxprs (custom_jvp, custom_vjp), or neither. Parameters are
+recognised by their types, never by their names, which differ between JAX's releases.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ from jconv._trace.recognise_legs import Clues
 
 Run = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-# Jaxpr -> what it was rewritten to, None for itself, under each policy and tuning table. JAX
-# compiles a jaxpr once for as long as it is the same object.
+# From a jaxpr to its rewritten form under each policy and tuning table; None where nothing
+# changes. Kept because JAX compiles a jaxpr again if it is another object, however equal.
 _done: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
 
 
 def rewrite(value: Any, run: Run) -> Any:
-    """A jaxpr, with constants or without, whose convolutions are jconv's.
+    """The jaxpr, with constants or without, its convolutions replaced by jconv's.
 
     Args:
         value: the jaxpr.
-        run: what turns a function of arrays into one with convolutions by jconv; backward
-            passes of custom_vjp are kept as functions.
+        run: turns a function of arrays into one whose convolutions jconv runs. It is for the
+            backward passes of custom_vjp, which JAX keeps as functions.
     """
     known, key = _done.setdefault(value, {}), tuple(captured().items())
     if key not in known:
@@ -59,7 +58,7 @@ def _equation(equation: Any, around: Neighbours, run: Run) -> list[Any]:
 
 
 def _convolution(equation: Any, clues: Clues) -> list[Any]:
-    """The equations that take a convolution's place; itself where jconv has none for it."""
+    """The equations that replace a convolution; itself where jconv has no operation for it."""
     (result,) = equation.outvars
     if set(equation.params) != PARAMETERS:
         return [equation]
@@ -78,7 +77,7 @@ def _convolution(equation: Any, clues: Clues) -> list[Any]:
 
 
 def _inlined(closed: Any, equation: Any) -> list[Any]:
-    """A jaxpr's equations between the operands and the result of the equation they replace."""
+    """A jaxpr's equations, on the operands and the result of the equation that they replace."""
     literal = jax_hooks.JAXPRS.Literal
     jaxpr = closed.jaxpr
     atoms = dict(zip(jaxpr.invars, equation.invars, strict=True))
@@ -130,7 +129,7 @@ def _thunk(fn: Any, run: Run) -> Callable[..., Any]:
 
 
 def _counting_convolutions(value: Any) -> Any:
-    """A rematerialisation policy that takes jconv's primitives for the convolutions they are."""
+    """A rematerialisation policy that treats jconv's primitives as lax's convolution."""
     if not callable(value):
         return value
 

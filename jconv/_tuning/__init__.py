@@ -1,4 +1,4 @@
-"""What was measured on this device, which outranks what the cost model predicts.
+"""Algorithms' times measured on this device, which the planner uses before its predictions.
 
 In it: `autotune`, the only code that times algorithms to choose among them, tuning tables
 and their files.

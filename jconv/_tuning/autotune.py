@@ -23,7 +23,7 @@ from jconv._trace.explain import problems_of
 from jconv._tuning.device import Environment, this_environment
 from jconv._tuning.table import Measurement, TuningTable, describe
 
-HOPELESS = 3.0  # times the best: not worth another round
+HOPELESS = 3.0  # a candidate this many times slower than the best is not timed in more rounds
 _one_at_a_time = threading.Lock()
 
 
@@ -31,9 +31,9 @@ def autotune(fn: Callable[..., Any], *args: Any, rounds: int = 9) -> TuningTable
     """Time every algorithm that supports a convolution of fn(*args), on this device.
 
     fn is traced, not run; each convolution found in it is timed in all three legs, so that its
-    gradients are tuned with it. Candidates are those that policy "auto" may choose, each
-    compiled alone on operands of its own. What takes part in a policy (a named algorithm, a
-    workspace limit) plays no role here and is respected where the table is used.
+    gradients are tuned with it. Candidates are the algorithms that policy "auto" may choose, each
+    compiled alone on operands of its own. The policy in force (a named algorithm, a workspace
+    limit) is ignored here; it is respected where the table is used.
 
     Args:
         fn: a function of arrays (and of pytrees of them), such as a loss.
@@ -46,7 +46,7 @@ def autotune(fn: Callable[..., Any], *args: Any, rounds: int = 9) -> TuningTable
     Raises:
         ConvError: if there is no convolution in fn, or none whose sizes are numbers.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
         >>> table = jconv.autotune(jconv.conv, x, w, rounds=1)
@@ -121,7 +121,7 @@ def _measure(problem: Problem, environment: Environment, rounds: int) -> Measure
 
 
 def _compiled(problem: Problem, a: jax.Array, b: jax.Array) -> Any:
-    """A leg under the table that it carries, or None if it takes more than there is."""
+    """The compiled leg under the table that it carries, or None if it runs out of memory."""
     try:
         run = jax.jit(functools.partial(run_leg, problem)).lower(a, b).compile()
         _finish(run, a, b)

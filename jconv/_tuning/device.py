@@ -1,4 +1,4 @@
-"""What measurements hold for: a device and a release of JAX."""
+"""`Environment`, the device and the release of JAX that measurements hold for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GPU = {"gpu", "cuda", "rocm"}  # JAX says "gpu" of a device and "cuda" where it
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """Where measurements were made; they say nothing of any other."""
+    """The device and JAX release of measurements, which hold for no other."""
 
     platform: str
     device: str
@@ -30,7 +30,7 @@ class Environment:
 
 
 def this_environment() -> Environment:
-    """That of the default device."""
+    """The environment of the default device."""
     device = jax.local_devices()[0]
     kind = f"{_processor()}, {_cores()} cores" if device.platform == "cpu" else device.device_kind
     return Environment(device.platform, kind, jax.__version__)
@@ -60,9 +60,9 @@ _DETAILS = {
 
 
 def processor_in(lines: Iterable[str], name: str) -> str:
-    """What /proc/cpuinfo says of the first core, by that name unless it has one.
+    """The first core's name in /proc/cpuinfo, or `name` if there is none, with family and model.
 
-    A virtual machine's name may be the maker's for processors of many generations.
+    On a virtual machine the name alone may stand for processors of many generations.
     """
     details = []
     for line in itertools.takewhile(str.strip, lines):  # a blank line ends a core

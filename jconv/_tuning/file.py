@@ -18,7 +18,7 @@ Read = TypeVar("Read")
 def write_file(
     path: str | os.PathLike[str], environment: Mapping[str, Any], section: Mapping[str, Any]
 ) -> None:
-    """Put a section into a file, in place of the one that it has for this environment."""
+    """Write a section to a file, replacing the file's section for this environment."""
     kept = []
     check_plain(path)
     if Path(path).exists():
@@ -35,7 +35,7 @@ def read_file(
     environment: Mapping[str, Any],
     read: Callable[[Mapping[str, Any]], tuple[Read, ...]],
 ) -> tuple[Read, ...]:
-    """What `read` makes of the section for this environment; nothing, reported, without one."""
+    """`read` of the section for this environment; () and a warning if there is none."""
     check_plain(path)
     try:
         sections = _sections(path)

@@ -25,7 +25,10 @@ _entered = threading.local()  # the contexts that each thread is in, the innermo
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """One leg of one convolution: what auto chose untold, and the seconds of every candidate."""
+    """One leg of one convolution: the algorithm predicted to be fastest, and all measured times.
+
+    `chosen` is what policy "auto" chooses without a table.
+    """
 
     problem: Problem
     chosen: str
@@ -37,7 +40,7 @@ class Measurement:
 
     @property
     def gain(self) -> float:
-        """How many times as fast as what auto chose the best one is."""
+        """The time of the predicted choice over the time of the fastest algorithm."""
         seconds = dict(self.seconds)
         return seconds[self.chosen] / seconds[self.best] if self.chosen in seconds else 1.0
 
@@ -46,16 +49,16 @@ class Measurement:
 class TuningTable:
     """Measured times of algorithms on one device, as `jconv.autotune` returns them.
 
-    Within `with table:` the fastest measured algorithm runs wherever the policy allows it, and
-    gradients and ahead-of-time lowering of what was traced there keep to it. A table inside
-    another hides it; `a | b` is both, b's measurements first. What was not measured is chosen
-    as without a table.
+    Within `with table:` the fastest measured algorithm runs wherever the policy allows it, also in
+    gradients and ahead-of-time lowering of what was traced there. An inner table hides an outer
+    one; `a | b` holds both, and b's measurements win. Convolutions that were not measured are
+    planned as without a table.
 
     Attributes:
         environment: the platform, the device and the release of JAX that were measured.
         measurements: one for each leg of each convolution.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 6, 6, 2)), jnp.ones((3, 3, 2, 4))
         >>> table = jconv.autotune(lambda x, w: jconv.conv(x, w).sum(), x, w, rounds=1)
@@ -86,7 +89,7 @@ class TuningTable:
         """What is pickled: the fields alone, since hashes of strings differ between processes."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-    def __hash__(self) -> int:  # every problem carries its table into every cache's key
+    def __hash__(self) -> int:  # kept, since a problem with a table is hashed on every call
         return self._hash
 
     # --- as a context -------------------------------------------------------------------
@@ -162,16 +165,16 @@ class TuningTable:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table to a JSON file, whole or not at all.
 
-        What the file holds for other devices and releases of JAX stays in it.
+        Measurements in the file for other devices and releases of JAX are kept.
         """
         write_file(path, dataclasses.asdict(self.environment), self.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TuningTable:
-        """The table in a file that holds for this device and this JAX.
+        """The file's measurements for this device and this release of JAX.
 
-        A file that cannot be read as one, or holds measurements of other devices or releases
-        alone, is reported in a warning, and the table is empty.
+        If the file is not a tuning file, or only holds measurements for other devices or
+        releases, there is a warning and the table is empty.
 
         Raises:
             FileNotFoundError: if there is no such file.

@@ -1,4 +1,8 @@
-"""Arguments of other libraries' calls, read into one form or refused by their own names."""
+"""Arguments of other libraries' calls, read into one form or refused by their own names.
+
+In all of `compat` a public function hands its arguments on as `**locals()`, by the other library's
+names, to a function that reads them and knows from these names how to word an error.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ def wrong(
     why: str = "",
     remedies: Iterable[tuple[str, Any]] = (),
 ) -> ConvError:
-    """An argument that cannot be what it is; remedies are arguments with their new values."""
+    """The error for a wrong argument; a remedy is (argument, its new value; None to omit it)."""
     return ConvError(
         f"{op}: {why or f'`{argument}` must be {expected}.'}",
         argument=argument,
@@ -70,7 +74,7 @@ def read_choice(op: str, name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def add_bias(op: str, name: str, y: Array, bias: Any, channel: int) -> Array:
-    """y plus a bias of one value for each channel; nothing for None."""
+    """y plus a bias of one value for each channel; y itself where the bias is None."""
     if bias is None:
         return y
     bias = read_array(op, name, bias, (1,))

@@ -49,14 +49,14 @@ def conv(
 ) -> Array:
     """`keras.ops.conv`: groups follow from the channels; an empty result is an error.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
         >>> jconv.compat.keras.conv(x, w, strides=2, padding="same").shape
         (1, 4, 4, 4)
     """
+    x, w, how = _read("conv", "kernel", **locals())
     op = "conv"
-    x, w, how = _read(op, inputs, kernel, strides, padding, data_format, dilation_rate)
     channels, c = x.shape[how["layout"][0].index("C")], w.shape[-2]
     if not is_static(channels, c) or c < 1 or channels % c:
         raise wrong(op, "kernel", w, f"input channels that divide the {channels} of `inputs`")
@@ -82,14 +82,13 @@ def depthwise_conv(
 ) -> Array:
     """`keras.ops.depthwise_conv`: kernel (spatial..., channels, multiplier).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2))
         >>> jconv.compat.keras.depthwise_conv(x, w, padding="same").shape
         (1, 8, 8, 6)
     """
-    settings = (strides, padding, data_format, dilation_rate)
-    return _depthwise("depthwise_conv", "kernel", inputs, kernel, *settings)
+    return _depthwise("depthwise_conv", "kernel", **locals())
 
 
 def separable_conv(
@@ -103,21 +102,22 @@ def separable_conv(
 ) -> Array:
     """`keras.ops.separable_conv`: a depthwise convolution, then one over its channels.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, d, p = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2)), jnp.ones((1, 1, 6, 4))
         >>> jconv.compat.keras.separable_conv(x, d, p, strides=2).shape
         (1, 3, 3, 4)
     """
-    op = "separable_conv"
-    settings = (strides, padding, data_format, dilation_rate)
-    y = _depthwise(op, "depthwise_kernel", inputs, depthwise_kernel, *settings)
-    y, w, how = _read(op, y, pointwise_kernel, 1, "valid", data_format, 1, name="pointwise_kernel")
+    given = locals()
+    op, name = "separable_conv", "pointwise_kernel"
+    y = _depthwise(op, "depthwise_kernel", **given)
+    pointwise = {"inputs": y, "strides": 1, "padding": "valid", "dilation_rate": 1}
+    y, w, how = _read(op, name, **{**given, **pointwise})
     c = y.shape[how["layout"][0].index("C")]
     rank = w.ndim - 2
     if w.shape[:rank] != (1,) * rank or differ(w.shape[-2], c):
-        raise wrong(op, "pointwise_kernel", w, f"{(*(1,) * rank, c)} and the outputs")
-    return _run(op, _conv, y, w, names={"w": "pointwise_kernel"}, **how)
+        raise wrong(op, name, w, f"{(*(1,) * rank, c)} and the outputs")
+    return _run(op, _conv, y, w, names={"w": name}, **how)
 
 
 def conv_transpose(
@@ -136,14 +136,14 @@ def conv_transpose(
         valid, None   s * (n - 1) + max(K, s)        valid, p   s * (n - 1) + K + p
         same, None    s * n                          same, p    s * (n - 1) + K % 2 + p
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 4, 3)), jnp.ones((3, 3, 5, 3))
         >>> jconv.compat.keras.conv_transpose(x, w, strides=2, padding="same").shape
         (1, 8, 8, 5)
     """
+    x, w, how = _read("conv_transpose", "kernel", **locals())
     op = "conv_transpose"
-    x, w, how = _read(op, inputs, kernel, strides, padding, data_format, dilation_rate)
     extra = _output_padding(op, output_padding, w.ndim - 2)
     rule, layout = how.pop("padding"), how["layout"][0]
     if differ(w.shape[-1], x.shape[layout.index("C")]):
@@ -168,10 +168,10 @@ def _spatial(array: Array, layout: str) -> list[Any]:
 
 
 def _pads(rule: str, window: int, stride: int, extra: int | None) -> tuple[int, int]:
-    """The pads of the convolution that is transposed, of which Keras says the result's size.
+    """The pads of the convolution whose transpose makes the size that Keras documents.
 
-    The size is s*(n-1) + K - P; what it leaves of P is halved, the odd row at the end, and
-    what is beyond the full result is rows at the end that no window reaches.
+    That size is s*(n-1) + K - P, which gives P. P is split in halves, an odd row at the end; where
+    it is negative, it adds rows at the end that no window reaches.
     """
     if rule == "VALID":
         beyond = max(stride - window, 0) if extra is None else extra
@@ -181,8 +181,8 @@ def _pads(rule: str, window: int, stride: int, extra: int | None) -> tuple[int, 
     return low, total - low
 
 
-def _depthwise(op: str, name: str, inputs: Any, kernel: Any, *settings: Any) -> Array:
-    x, w, how = _read(op, inputs, kernel, *settings, name=name)
+def _depthwise(op: str, name: str, **given: Any) -> Array:
+    x, w, how = _read(op, name, **given)
     channels = x.shape[how["layout"][0].index("C")]
     *taps, c, multiplier = w.shape
     if differ(c, channels):
@@ -191,34 +191,22 @@ def _depthwise(op: str, name: str, inputs: Any, kernel: Any, *settings: Any) -> 
     return _run(op, _conv, x, w, names={"w": name}, groups=c, **how)
 
 
-def _read(
-    op: str,
-    inputs: Any,
-    kernel: Any,
-    strides: Any,
-    padding: Any,
-    data_format: Any,
-    dilation_rate: Any,
-    *,
-    name: str = "kernel",
-) -> tuple[Array, Array, dict[str, Any]]:
-    w = read_array(op, name, kernel, (3, 4, 5))
-    x = read_array(op, "inputs", inputs, (w.ndim,))
-    rank = w.ndim - 2
+def _read(op: str, name: str, **given: Any) -> tuple[Array, Array, dict[str, Any]]:
+    """(inputs, the kernel `name`, jconv's keywords)."""
+    w = read_array(op, name, given[name], (3, 4, 5))
+    x = read_array(op, "inputs", given["inputs"], (w.ndim,))
+    rank, rule = w.ndim - 2, given["padding"]
     formats = {"channels_last": CHANNELS_LAST[rank], "channels_first": CHANNELS_FIRST[rank]}
-    chosen = "channels_last" if data_format is None else data_format
+    chosen = "channels_last" if given["data_format"] is None else given["data_format"]
     layout = formats[read_choice(op, "data_format", chosen, tuple(formats))]
-    rule = padding.lower() if isinstance(padding, str) else padding
-    return (
-        x,
-        w,
-        {
-            "stride": read_each(op, "strides", strides, rank),
-            "padding": read_choice(op, "padding", rule, ("valid", "same")).upper(),
-            "dilation": read_each(op, "dilation_rate", dilation_rate, rank),
-            "layout": (layout, f"{CHANNELS_LAST[rank][1:-1]}IO", layout),
-        },
-    )
+    rule = rule.lower() if isinstance(rule, str) else rule
+    how = {
+        "stride": read_each(op, "strides", given["strides"], rank),
+        "padding": read_choice(op, "padding", rule, ("valid", "same")).upper(),
+        "dilation": read_each(op, "dilation_rate", given["dilation_rate"], rank),
+        "layout": (layout, f"{CHANNELS_LAST[rank][1:-1]}IO", layout),
+    }
+    return x, w, how
 
 
 def _output_padding(op: str, value: Any, rank: int) -> tuple[int | None, ...]:

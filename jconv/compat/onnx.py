@@ -61,16 +61,15 @@ def conv(
 ) -> Array:
     """ONNX's Conv.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> X, W = jnp.ones((1, 3, 8, 8)), jnp.ones((4, 3, 3, 3))
         >>> jconv.compat.onnx.conv(X, W, pads=[1, 1, 0, 0], strides=[2, 2]).shape
         (1, 4, 4, 4)
     """
-    op = "Conv"
-    x, w, how = _read(op, X, W, auto_pad, dilations, group, kernel_shape, pads, strides)
-    y = _run(op, _conv, x, w, **how)
-    return add_bias(op, "B", y, B, 1)
+    x, w, how = _read("Conv", **locals())
+    y = _run("Conv", _conv, x, w, **how)
+    return add_bias("Conv", "B", y, B, 1)
 
 
 def conv_integer(
@@ -86,16 +85,17 @@ def conv_integer(
     pads: Ints | None = None,
     strides: Ints | None = None,
 ) -> Array:
-    """ONNX's ConvInteger: 8-bit integers less their zero points, summed in int32.
+    """ONNX's ConvInteger: 8-bit integers minus their zero points, summed in int32.
 
-    Padding is zero after the subtraction: it stands for the zero point.
+    Padding is zero after the subtraction, so a padded row counts as the zero point.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.full((1, 1, 3, 3), 5, jnp.uint8), jnp.ones((1, 1, 2, 2), jnp.uint8)
         >>> int(jconv.compat.onnx.conv_integer(x, w, jnp.uint8(3))[0, 0, 0, 0])
         8
     """
+    given = locals()
     op = "ConvInteger"
     arrays = {"x": x, "w": w, "x_zero_point": x_zero_point, "w_zero_point": w_zero_point}
     for name, array in arrays.items():
@@ -103,8 +103,7 @@ def conv_integer(
             got = getattr(array, "dtype", type(array).__name__)
             raise wrong(op, name, str(got), "an array of int8 or uint8")
     names = {"x": "x", "w": "w"}
-    settings = (auto_pad, dilations, group, kernel_shape, pads, strides)
-    left, right, how = _read(op, x, w, *settings, names=names)
+    left, right, how = _read(op, names=names, **given)
     left = _less(op, "x_zero_point", left, x_zero_point, 1)
     right = _less(op, "w_zero_point", right, w_zero_point, right.shape[0])
     return _run(op, _conv, left, right, names=names, **how)
@@ -126,18 +125,18 @@ def conv_transpose(
 ) -> Array:
     """ONNX's ConvTranspose. `output_shape` is the spatial sizes; pads then follow from it.
 
-    What the full result, s * (n - 1) + K + output_padding, has too much is halved; the odd row
-    comes off the end for SAME_UPPER, off the start otherwise. Without output_shape the SAME ones
-    make s * n rows.
+    The full result has s * (n - 1) + K + output_padding rows. The rows above output_shape are cut
+    off, half of them at each end; an odd row is cut off the end for SAME_UPPER, off the start
+    otherwise. Without output_shape, SAME_UPPER and SAME_LOWER make s * n rows.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> X, W = jnp.ones((1, 4, 5, 5)), jnp.ones((4, 3, 3, 3))
         >>> jconv.compat.onnx.conv_transpose(X, W, strides=[2, 2], output_shape=[10, 9]).shape
         (1, 3, 10, 9)
     """
+    x, w, how = _read("ConvTranspose", **locals())
     op = "ConvTranspose"
-    x, w, how = _read(op, X, W, auto_pad, dilations, group, kernel_shape, pads, strides)
     rank = w.ndim - 2
     extra = _each(op, "output_padding", output_padding, rank, 0)
     full = tuple(
@@ -155,7 +154,7 @@ def conv_transpose(
         how["padding"] = pairs if rule == "SAME" else [(high, low) for low, high in pairs]
     elif rule == "VALID":
         how["padding"] = [(0, 0)] * rank
-    # output_padding is so much less padding at the end, whatever its size.
+    # ONNX's output_padding, however large, is less padding at the end.
     how["padding"] = tuple(
         (low, high - more) for (low, high), more in zip(how["padding"], extra, strict=True)
     )
@@ -180,7 +179,7 @@ def col2im(
 ) -> Array:
     """ONNX's Col2Im at any rank: (N, C * taps, windows) to (N, C, image...), overlaps added up.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.compat.onnx.col2im(jnp.ones((1, 5, 5)), (5, 5), (1, 5)).shape
         (1, 1, 5, 5)
@@ -214,25 +213,17 @@ def col2im(
         )
 
 
-# What they have in common ---------------------------------------------------------------------
+# Common to all of them ------------------------------------------------------------------------
 
 
 def _read(
-    op: str,
-    X: Any,
-    W: Any,
-    auto_pad: Any,
-    dilations: Any,
-    group: Any,
-    kernel_shape: Any,
-    pads: Any,
-    strides: Any,
-    *,
-    names: dict[str, str] = _NAMES,
+    op: str, *, names: dict[str, str] = _NAMES, **given: Any
 ) -> tuple[Array, Array, dict[str, Any]]:
-    w = read_array(op, names["w"], W, _RANKS)
-    x = read_array(op, names["x"], X, (w.ndim,))
-    rank = w.ndim - 2
+    """(the input, the filter, jconv's keywords)."""
+    w = read_array(op, names["w"], given[names["w"]], _RANKS)
+    x = read_array(op, names["x"], given[names["x"]], (w.ndim,))
+    rank, pads = w.ndim - 2, given["pads"]
+    auto_pad, kernel_shape = given["auto_pad"], given["kernel_shape"]
     if kernel_shape is not None and _each(op, "kernel_shape", kernel_shape, rank, 0) != w.shape[2:]:
         remedies = [("kernel_shape", None)]
         expected = f"{w.shape[2:]}, the filter's own"
@@ -241,21 +232,18 @@ def _read(
     if rule is not None and pads is not None and any(entries_of(pads) or ()):
         remedies = [("pads", None), ("auto_pad", "NOTSET")]
         raise wrong(op, "pads", pads, f"left out with auto_pad={auto_pad!r}", remedies=remedies)
-    return (
-        x,
-        w,
-        {
-            "stride": _each(op, "strides", strides, rank, 1),
-            "padding": rule or _pairs(op, pads, rank),
-            "dilation": _each(op, "dilations", dilations, rank, 1),
-            "groups": read_count(op, "group", group),
-            "layout": f"NC{spatial_names(rank)}",
-        },
-    )
+    how = {
+        "stride": _each(op, "strides", given["strides"], rank, 1),
+        "padding": rule or _pairs(op, pads, rank),
+        "dilation": _each(op, "dilations", given["dilations"], rank, 1),
+        "groups": read_count(op, "group", given["group"]),
+        "layout": f"NC{spatial_names(rank)}",
+    }
+    return x, w, how
 
 
 def _each(op: str, name: str, value: Any, rank: int, low: int) -> tuple[int, ...]:
-    """An attribute with an entry for each spatial axis; left out, as little as there can be."""
+    """An attribute with an entry for each spatial axis; `low` for each where it is None."""
     if value is None:
         return (low,) * rank
     if as_int(value) is not None:
@@ -269,7 +257,7 @@ def _pairs(op: str, pads: Any, rank: int) -> tuple[tuple[int, int], ...]:
 
 
 def _less(op: str, name: str, array: Array, zero_point: Any, channels: int) -> Array:
-    """An array in int32 less its zero point: one number, or one for each output channel."""
+    """An array in int32 minus its zero point: one number, or one for each output channel."""
     wide = array.astype(jnp.int32)
     if zero_point is None:
         return wide

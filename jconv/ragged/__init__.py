@@ -1,8 +1,8 @@
 """Batches of examples of many sizes: every example comes out as if it were alone.
 
-In go a batch `x`, as large as its largest example, and int32 `sizes`, the rows of each example on
-each spatial axis; out come a batch and its sizes, with zeros beyond each example's own. `sizes`
-may be traced, so that one compiled program serves all sizes up to the largest.
+The functions take a batch `x`, as large as its largest example, and int32 `sizes`, the rows of each
+example on each spatial axis. They return a batch and its sizes, with zeros beyond each example's
+own size. `sizes` may be traced, so one compiled program serves all sizes up to the largest.
 """
 
 from jconv.ragged._batches import mask as mask

@@ -1,4 +1,4 @@
-"""Examples of many sizes as one batch and back; what is taken over each example's own places."""
+"""Examples of many sizes as one batch and back; sums and means over each example's own places."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def stack(
     largest: Sequence[int] | None = None,
     layout: LayoutLike = None,
 ) -> tuple[Array, Array]:
-    """A batch of arrays of different sizes, filled up with zeros, and their sizes.
+    """A batch of arrays of different sizes, padded with zeros, and their sizes.
 
     Args:
         arrays: the examples, each (spatial..., C): `layout` without its N.
         multiple_of: the batch's spatial sizes are rounded up to multiples of this, so that fewer
-            different shapes, each of which is compiled for, come about.
-        largest: the batch's spatial sizes, where they are fixed (`ChainPlan.buckets` finds good
-            ones); at least as large as every example.
+            shapes are compiled for.
+        largest: the batch's spatial sizes, at least as large as every example (`ChainPlan.buckets`
+            finds good ones); None for the largest example's.
         layout: as in `conv`.
 
     Returns:
@@ -45,7 +45,7 @@ def stack(
     Raises:
         ConvError: if the arrays differ in more than their spatial sizes.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, sizes = jconv.ragged.stack([jnp.ones((5, 3)), jnp.ones((9, 3))], multiple_of=4)
         >>> x.shape, sizes.tolist()
@@ -69,7 +69,7 @@ def stack(
                 expected=f"{needed} or more",
                 remedies=[Remedy("largest", needed, f"pass largest={needed}")],
             )
-    # Known arrays are put together by NumPy: jnp would compile one program for each size.
+    # Known arrays are joined by NumPy, since jnp would compile a program for each size.
     traced = any(isinstance(array, Tracer) for array in arrays)
     where: Any = jnp if traced else np
     own = [p - 1 for p in order.x if p]
@@ -85,7 +85,7 @@ def stack(
 
 
 def _described(op: str, arrays: Any, layout: Any) -> tuple[Layout, list[tuple[int, ...]], Any]:
-    """The layout with N in front, each example's (spatial..., C) and the dtype of them all."""
+    """The batch's layout, each example's shape (spatial..., C), and the examples' common dtype."""
     if hasattr(arrays, "shape") or not len(arrays):
         raise ConvError(
             f"{op}: `arrays` must be a list of arrays, one for each example.",
@@ -100,7 +100,7 @@ def _described(op: str, arrays: Any, layout: Any) -> tuple[Layout, list[tuple[in
             f"{op}: every example needs the same spatial axes, one or more, and channels.",
             argument="arrays",
             got=given[:8],
-            expected="arrays of 2 dimensions or more, all of as many",
+            expected="arrays that all have the same number of dimensions, 2 or more",
         )
     order = read_layout(op, layout, ranks.pop() + 1)
     shapes = [tuple(shape[p - 1] for p in order.x if p) for shape in given]
@@ -131,7 +131,7 @@ def unstack(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> lis
     Raises:
         ConvError: if sizes are traced, or out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, sizes = jconv.ragged.stack([jnp.ones((5, 3)), jnp.ones((9, 3))])
         >>> [one.shape for one in jconv.ragged.unstack(x, sizes)]
@@ -154,7 +154,7 @@ def unstack(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> lis
 
 
 def mask(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> Array:
-    """x with zeros beyond each example's own size, whatever it holds there.
+    """x with zeros in place of whatever it holds beyond each example's own size.
 
     Args:
         x: (N, spatial..., C).
@@ -167,7 +167,7 @@ def mask(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> Array:
     Raises:
         ConvError: if the sizes do not fit x.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.ragged.mask(jnp.ones((2, 3, 1)), jnp.array([3, 1]))[:, :, 0].tolist()
         [[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]
@@ -191,7 +191,7 @@ def sum(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> Array:
     Raises:
         ConvError: if the sizes do not fit x.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.ragged.sum(jnp.ones((2, 3, 1)), jnp.array([3, 1])).tolist()
         [[3.0], [1.0]]
@@ -215,7 +215,7 @@ def mean(x: ArrayLike, sizes: ArrayLike, *, layout: LayoutLike = None) -> Array:
     Raises:
         ConvError: if the sizes do not fit x.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.ragged.mean(jnp.ones((2, 3, 1)), jnp.array([3, 1])).tolist()
         [[1.0], [1.0]]

@@ -1,4 +1,4 @@
-"""What the ragged operations are told, read and checked before anything runs."""
+"""The arguments of the ragged operations, read and checked before anything runs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from jconv._planner.choose import choose, excluded
 from jconv._planner.policy import capture
 from jconv.ragged._rule import Rule
 
-LARGEST_TILE = 6  # outputs of a Winograd tile on one axis, that share their rounding errors
-EVERYWHERE = 2**20  # rows; more than is ever zeroed row by row
+LARGEST_TILE = 6  # rows; outputs of one Winograd tile on an axis share their rounding errors
+EVERYWHERE = 2**20  # rows; stands for "all rows may hold rounding errors", as under fft
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """The settings of one ragged convolution, hashable: programs are kept by them."""
+    """The settings of one ragged convolution; hashable, as a key of compiled programs."""
 
     rules: tuple[Rule, ...]
     groups: int
@@ -46,12 +46,12 @@ class Setup:
 
     @property
     def laid_out(self) -> bool:
-        """Whether examples are laid out before the convolution: else they begin alike."""
+        """Whether each example is moved by its own padding before the convolution."""
         return self.bordered or any(rule.low[0] != rule.low[1] for rule in self.rules)
 
 
 def read_call(op: str, arrays: dict[str, Any], keywords: dict[str, Any]) -> tuple[Call, Resolved]:
-    """The call of the plain operation on the padded batch, checked as that one is."""
+    """The call of the plain operation on the padded batch, with that operation's checks."""
     plain = op.partition(".")[2]
     given = {**arrays, **keywords}
     names = {name: name for name in given}
@@ -90,10 +90,10 @@ def read_setup(op: str, call: Call, resolved: Resolved) -> Setup:
 
 
 def _smeared(problem: Problem) -> int:
-    """Rows beyond those that windows touch which rounding may leave other than zero.
+    """How many rows past the last window may hold rounding errors in place of zeros.
 
-    An algorithm that forms other products makes rounding errors where the sum is zero: Winograd's
-    within a tile, the fast Fourier transform's everywhere.
+    An algorithm that multiplies other numbers than the definition makes rounding errors where the
+    exact sum is zero: Winograd within a tile, the fast Fourier transform everywhere.
     """
     if not problem.static:
         return 0  # direct runs
@@ -134,10 +134,10 @@ def read_array(op: str, x: Any, layout: Any) -> tuple[jax.Array, Layout]:
 def read_sizes(
     op: str, sizes: Any, shape: tuple[Any, ...], argument: str = "sizes", whole: str = "x"
 ) -> Any:
-    """Sizes as int32 (N, axes), for an array (N, spatial..., C) whose rows they count.
+    """Sizes as int32 (N, axes), which count rows of an array (N, spatial..., C).
 
-    Known numbers are checked and come back as a NumPy array; traced ones are clamped to what the
-    array has.
+    Known numbers are checked and returned as a NumPy array; traced ones are clamped to the
+    array's sizes.
     """
     batch, *largest, _ = shape
     rank = len(largest)
@@ -150,7 +150,7 @@ def read_sizes(
     got, dtype = tuple(sizes.shape), str(sizes.dtype)
     if "int" not in dtype:
         raise ConvError(
-            f"{op}: `{argument}` counts rows, so its dtype is an integer's, not {dtype}.",
+            f"{op}: `{argument}` counts rows, so it must be of an integer dtype, not {dtype}.",
             argument=argument,
             got=dtype,
             expected="int32",

@@ -1,9 +1,9 @@
 """Convolutions of ragged batches, and their adjoint: one plain convolution of the padded batch.
 
-An example's rows are zero beyond its own size, which is what its own padding would put there. A
-padding that depends on the size (SAME with a stride) and borders that are copies of rows are laid
-out for each example first. What windows over the edge write beyond an example's own outputs is
-zeroed after.
+Before the convolution, rows beyond an example's own size are set to zero, just as zero padding
+would set them. Padding that depends on the size (SAME with a stride) and borders copied from rows
+are laid out for each example first. Afterwards the outputs beyond an example's own are set to zero,
+because windows over the edge have written there.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ def conv(
     """Convolution of a batch of many sizes: every example comes out as `conv` makes it alone.
 
     Per spatial axis y[o] = sum of x[i] * w[k] over b*i + p0 = s*o + d*k, where i and o count an
-    example's own rows and p0 is its own padding. What x holds beyond an example's size counts for
-    nothing, so biases and activations may leave there what they like.
+    example's own rows and p0 is its own padding. What x holds beyond an example's size is ignored,
+    so biases and activations before it need no mask.
 
     Args:
         x: input, (N, spatial..., C), as large as the largest example.
         w: filter, (spatial..., C / groups, O).
-        sizes: rows of each example on each spatial axis, (N, axes), integers; with one axis (N,)
-            does as well. Traced sizes are clamped to what x has, others are checked.
+        sizes: rows of each example on each spatial axis, integers (N, axes); with one axis also
+            (N,). Traced sizes are clamped to x's own, others are checked.
         stride, padding, dilation, input_dilation, groups, layout, padding_mode, precision,
             preferred_element_type: as in `conv`. Borders are copied from an example's own rows;
-            where traced sizes leave fewer than a border asks for, the nearest row is repeated.
+            where traced sizes leave fewer rows than a border copies, the nearest row is repeated.
 
     Returns:
         (y, y_sizes): y (N, spatial..., O) with zeros beyond each example's own size, and those
@@ -68,7 +68,7 @@ def conv(
     Raises:
         ConvError: if the arguments do not fit together, or known sizes are out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, sizes = jconv.ragged.stack([jnp.ones((5, 7, 3)), jnp.ones((6, 4, 3))])
         >>> y, y_sizes = jconv.ragged.conv(x, jnp.ones((3, 3, 3, 8)), sizes, stride=2)
@@ -119,8 +119,8 @@ def conv_transpose(
 ) -> tuple[Array, Array]:
     """Transposed convolution of a batch of many sizes: the exact adjoint of `ragged.conv`.
 
-    Every example comes out as `conv_transpose` makes it alone, at the size that `output_sizes`
-    says: a decoder passes the sizes that its encoder had.
+    Every example comes out as `conv_transpose` makes it alone, with its size in `output_sizes`: a
+    decoder passes the sizes that its encoder had.
 
     Args:
         x: input, (N, spatial..., O) for a filter of O output channels.
@@ -129,9 +129,10 @@ def conv_transpose(
         output_sizes: rows of each example of the result, (N, axes): sizes that the convolution
             takes to `sizes`. Traced ones are clamped to that set, others are checked. By default
             what `conv_transpose` makes of an example alone.
-        output_shape: the padded result's shape, full or the spatial sizes alone; the largest
-            that goes with x's where `output_sizes` is given, otherwise as in `conv_transpose`.
-        output_padding: rows above the smallest size, for all examples.
+        output_shape: the padded result's shape, full or the spatial sizes alone. By default the
+            largest that is consistent with x's where `output_sizes` is given, and otherwise as in
+            `conv_transpose`.
+        output_padding: how many rows more than the smallest size, for all examples.
         stride, padding, dilation, groups, layout, padding_mode, precision,
             preferred_element_type: those of that convolution.
 
@@ -141,7 +142,7 @@ def conv_transpose(
     Raises:
         ConvError: if the arguments do not fit together, or known sizes are out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> h, w = jnp.ones((2, 3, 8)), jnp.ones((3, 4, 8))
         >>> y, y_sizes = jconv.ragged.conv_transpose(
@@ -219,7 +220,7 @@ def _conv_transpose(
     made, dtype = rows, setup.out_dtype
     if setup.laid_out:
         made = _reach(setup, x.shape[1:-1])
-    if setup.bordered:  # border rows are added to those that they copy, in float32 at least
+    if setup.bordered:  # border rows are added to the rows that they copy, in float32 or wider
         dtype = compute_dtype(dtype)
     y = ops.conv_transpose(
         lay.keep(x, sizes),
@@ -235,8 +236,8 @@ def _conv_transpose(
 
 
 def _strips(beyond: str, setup: Setup) -> tuple[int, ...]:
-    """Rows beyond each size, on each axis, that may hold something else than zero."""
-    # A tile of a transposed convolution has its outputs from each of the stride's phases.
+    """How many rows beyond each size, on each axis, may not be zero."""
+    # A Winograd tile of a transposed convolution has outputs for each residue of the stride.
     rows = [(getattr(rule, beyond), rule.s if beyond == "spilled" else 1) for rule in setup.rules]
     return tuple(width + setup.smeared * phases for width, phases in rows)
 
@@ -251,14 +252,14 @@ def _shared(setup: Setup) -> dict[str, Any]:
 
 
 def _padding(setup: Setup) -> list[tuple[int, int]]:
-    """The pads that the plain convolution adds to all examples alike."""
+    """The pads that the plain convolution adds to every example."""
     if setup.laid_out:
         return [(rule.common, 0) for rule in setup.rules]
     return [rule.pads[0] for rule in setup.rules]
 
 
 def _reach(setup: Setup, outputs: Sequence[Size]) -> tuple[Size, ...]:
-    """Rows that `outputs` windows read of the array in which all examples have been laid out."""
+    """How many rows `outputs` windows read of the array in which examples are laid out."""
     return tuple(
         max_size(rule.s * (o - 1) + rule.window - rule.common, 0)
         for rule, o in zip(setup.rules, outputs, strict=True)
@@ -266,7 +267,7 @@ def _reach(setup: Setup, outputs: Sequence[Size]) -> tuple[Size, ...]:
 
 
 def _written_out(setup: Setup, x: Array, sizes: Array) -> tuple[Array, Array, Setup]:
-    """x with its input dilation written out: an example may begin at any row, holes included."""
+    """x with the zeros of its input dilation inserted, since an example may begin at such a row."""
     if all(rule.b == 1 for rule in setup.rules):
         return x, sizes, setup
     holes = [(0, 0, rule.b - 1) for rule in setup.rules]
@@ -276,7 +277,7 @@ def _written_out(setup: Setup, x: Array, sizes: Array) -> tuple[Array, Array, Se
 
 
 def _lows(setup: Setup, sizes: Array) -> list[lay.Low]:
-    """For each axis the rows before each example that the plain convolution does not add."""
+    """For each axis the rows of padding before each example that must be laid out here."""
     return [
         (rule.lows(sizes[:, a]) - rule.common, rule.low[0] - rule.common, rule.low[1] - rule.common)
         for a, rule in enumerate(setup.rules)
@@ -292,7 +293,7 @@ def _whole(setup: Setup, sizes: Sequence[Size], reach: Sequence[Size]) -> tuple[
 
 
 def _bordered(setup: Setup, sizes: Array) -> list[tuple[int, lay.Low, Any, lay.Modes]]:
-    """The axes whose borders are copied, and how."""
+    """For each axis whose borders are copied: the axis, its low rows, its pads and its modes."""
     found = []
     for a, (rule, low) in enumerate(zip(setup.rules, _lows(setup, sizes), strict=True)):
         if rule.bordered:
@@ -304,7 +305,7 @@ def _bordered(setup: Setup, sizes: Array) -> list[tuple[int, lay.Low, Any, lay.M
 
 def _laid_out(setup: Setup, x: Array, sizes: Array, outputs: tuple[Size, ...]) -> Array:
     reach, dtype = _reach(setup, outputs), x.dtype
-    if setup.bordered:  # cotangents of border rows are added up, in float32 at least
+    if setup.bordered:  # a row copied into borders sums their cotangents, in float32 or wider
         x = x.astype(compute_dtype(str(dtype)))
     whole = _whole(setup, x.shape[1:-1], reach)
     x = lay.lay(x, _lows(setup, sizes), whole)
@@ -361,13 +362,13 @@ def _check_consistent(op: str, setup: Setup, sizes: Any, wanted: Any) -> None:
             "`sizes` says.",
             argument="output_sizes",
             got=int(wanted[n, a]),
-            expected=f"{low} to {high} rows there" if low <= high else "no size does",
+            expected=f"{low} to {high} rows" if low <= high else "no size is consistent",
             remedies=[Remedy("output_sizes", None, "leave output_sizes out")],
         )
 
 
 def _check_borders(op: str, setup: Setup, sizes: Any, padding: Any) -> None:
-    """Known sizes must have the rows that borders copy."""
+    """Refuse known sizes with fewer rows than the borders copy."""
     if not setup.bordered or not isinstance(sizes, np.ndarray):
         return
     for a, rule in enumerate(setup.rules):

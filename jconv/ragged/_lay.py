@@ -1,8 +1,8 @@
 """Each example laid where its own padding puts it, and zeros kept beyond its own size.
 
-All arrays are (N, spatial..., C), `sizes` (N, axes). Everything here is linear in the array and
-made of selections, slices and pads that are told each example's place, so that JAX
-differentiates, batches and splits it as it stands.
+All arrays are (N, spatial..., C), `sizes` (N, axes). All functions are linear in the array and made
+of selections, slices and pads at positions given for each example, so JAX can differentiate, batch
+and split them without rules of jconv's own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from jax import lax
 from jconv._core.geometry import Size, max_size
 
 WIDEST_STRIP = 16
-"""Rows of each example that are zeroed in place, at most: in place it is one small write a row,
-above that one pass over the whole array is as fast."""
+"""The most rows of each example that are zeroed in place, by a small write for each row. For more
+rows, one pass over the whole array is as fast."""
 
-Low = tuple[Any, int, int]  # the rows before each example: for each or for all, least, most
+Low = tuple[Any, int, int]  # rows before each example: (for each example or for all, least, most)
 
 
 def valid(shape: Sequence[Size], sizes: jax.Array) -> jax.Array:
@@ -42,11 +42,10 @@ def keep(x: jax.Array, sizes: jax.Array, fill: Any = 0) -> jax.Array:
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def zero_beyond(y: jax.Array, sizes: jax.Array, widths: tuple[int, ...]) -> jax.Array:
-    """`keep` for a y that is zero already from `widths` rows beyond each size on.
+    """`keep` for a y that only holds other numbers in the first `widths` rows beyond each size.
 
-    Those few rows are zeroed in place, which costs nothing beside the convolution that made y,
-    where `keep` would read and write all of it again. Tangents and cotangents go through `keep`:
-    what arrives from elsewhere may hold anything.
+    Only these rows are zeroed, in place. That costs almost nothing, while `keep` reads and writes
+    all of y again. Tangents and cotangents go through `keep`, because they may hold anything.
     """
     if max(widths) > WIDEST_STRIP:
         return keep(y, sizes)
@@ -69,7 +68,7 @@ def _zero_beyond_jvp(widths: tuple[int, ...], primals: Any, tangents: Any) -> An
 
 
 def lay(x: jax.Array, lows: Sequence[Low], rows: Sequence[Size], fill: Any = 0) -> jax.Array:
-    """`rows` rows an axis, in which each example begins behind its own `low`; `fill` around x."""
+    """x moved into `rows` rows an axis, each example behind its own `low` rows; `fill` around."""
     starts, pads = [], [(0, 0, 0)]
     for size, (low, least, most), total in zip(x.shape[1:-1], lows, rows, strict=True):
         before = max(most, 0)
@@ -82,7 +81,7 @@ def lay(x: jax.Array, lows: Sequence[Low], rows: Sequence[Size], fill: Any = 0) 
 def lay_adjoint(
     g: jax.Array, sizes: jax.Array, lows: Sequence[Low], rows: Sequence[Size]
 ) -> jax.Array:
-    """The adjoint of `lay` for an array of `rows` rows an axis, and zeros beyond each size."""
+    """The adjoint of `lay`: `rows` rows an axis, with zeros beyond each example's size."""
     starts, pads = [], [(0, 0, 0)]
     for size, (low, least, most), total in zip(g.shape[1:-1], lows, rows, strict=True):
         before = max(-least, 0)
@@ -133,7 +132,7 @@ def borders(
 def borders_adjoint(
     g: jax.Array, sizes: jax.Array, axis: int, low: Low, pads: Any, modes: Modes
 ) -> jax.Array:
-    """The adjoint: what arrives at border rows is added to the rows that they are copies of."""
+    """The adjoint of `borders`: each border row is added to the row that it is a copy of."""
     rows = _border_rows(sizes[:, axis], low[0], pads, modes, g.shape[axis + 1])
     for to, source in reversed(rows):
         g = _moved(g, axis, to, source)
@@ -143,10 +142,10 @@ def borders_adjoint(
 def _border_rows(
     sizes: jax.Array, low: Any, pads: Any, modes: Modes, total: Size
 ) -> list[tuple[jax.Array, jax.Array]]:
-    """For each side whose border is copied, the rows (N, p) to fill, and those that they copy.
+    """For each side whose border is copied, the rows (N, p) to fill and the rows that they copy.
 
-    Rows outside of 0..total stand for none. Where an example has fewer rows than its border
-    asks for, the nearest row that it has is taken.
+    A row outside of 0..total stands for no row. Where an example has fewer rows than its border
+    copies, its nearest row is taken.
     """
     sides = []
     last = sizes[:, None] - 1

@@ -46,8 +46,8 @@ def pool(
         padding: as in `conv`; an example's padding follows from its own size.
         dilation: the spacing of a window's rows.
         layout: as in `conv`.
-        count_padding: whether a mean is divided by all places of its window, padding included,
-            and not by the example's own alone.
+        count_padding: whether a mean is divided by all places of its window, padding included;
+            by default only by the example's own places.
 
     Returns:
         (y, y_sizes): y (N, spatial..., C) with zeros beyond each example's own size.
@@ -55,7 +55,7 @@ def pool(
     Raises:
         ConvError: if the arguments do not fit together, or known sizes are out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, sizes = jconv.ragged.stack([jnp.ones((5, 7, 3)), jnp.ones((6, 4, 3))])
         >>> y, y_sizes = jconv.ragged.pool(x, sizes, 2)
@@ -80,7 +80,7 @@ def pool(
         )
     if kind == "mean" and not jnp.issubdtype(batch.dtype, jnp.inexact):
         raise ConvError(
-            f"{op}: a mean of whole numbers is none; `x` is {batch.dtype}.",
+            f"{op}: a mean needs floating-point numbers; `x` is {batch.dtype}.",
             argument="x",
             got=str(batch.dtype),
             expected="a floating point dtype",
@@ -135,7 +135,10 @@ def _over_windows(rules: tuple[Rule, ...], rows: Shape, kind: str, x: Array, fil
 
 
 def _over_taps(rules: tuple[Rule, ...], rows: Shape, kind: str, x: Array) -> Array:
-    """As one array for each tap: JAX has no gradient of a maximum over dilated windows."""
+    """`_over_windows` from one slice for each tap, for dilated windows.
+
+    JAX cannot differentiate a maximum over dilated windows.
+    """
     taps = []
     for tap in itertools.product(*(range(rule.k) for rule in rules)):
         part = x

@@ -48,7 +48,7 @@ class Rule:
     def pads(self) -> tuple[tuple[int, int], ...]:
         """(p0, p1) for each remainder that makes a difference."""
         remainders = self.s if self.padding in BY_SIZE else 1
-        # Above K - 1 rows of remainder there is no padding left.
+        # From a remainder of K - 1 on there is no padding, so these remainders are alike.
         return tuple(self._pads(r) for r in range(min(remainders, max(self.window, 1))))
 
     @property
@@ -61,7 +61,7 @@ class Rule:
     def common(self) -> int:
         """The low padding that a plain convolution adds to all examples; negative for a crop.
 
-        Borders that are copies stand in its input already, before anything is cropped.
+        Copied borders are already in its input, so they are not added again.
         """
         return self.low[0] if self.modes[0] == "zeros" else min(self.low[0], 0)
 
@@ -81,18 +81,18 @@ class Rule:
 
     @property
     def touched(self) -> int:
-        """Rows of y beyond an example's own whose windows still reach its rows, at most."""
-        # Borders of another mode are copies of an example's rows, and so reach as far as they do.
+        """The most rows of y beyond an example's own whose windows read the example's rows."""
+        # Copied borders extend the example's rows, so windows that read them count as well.
         highs = (high if self.modes[1] == "zeros" else min(high, 0) for _, high in self.pads)
         reach = self.window - 1 - min(highs)
         return max(-(-reach // self.s), 0)
 
     @property
     def spilled(self) -> int:
-        """Rows beyond an example's own that a transposed convolution writes, at most.
+        """The most rows beyond an example's own that a transposed convolution writes.
 
-        The last is s*(o-1) + K-1 - p0, and the size is s*(o-1) + 1 + remainder where it does not
-        depend on the filter, s*(o-1) + K - p0 - p1 + remainder otherwise.
+        The last row written is s*(o-1) + K-1 - p0. The size is s*(o-1) + 1 + remainder where it
+        does not depend on the filter, and s*(o-1) + K - p0 - p1 + remainder otherwise.
         """
         if self.by_input:
             return max(self.window - 1 - r - low for r, (low, _) in enumerate(self.pads))
@@ -130,15 +130,15 @@ class Rule:
         return jnp.maximum(self.b * (sizes - 1) + 1, 0)
 
     def consistent(self, outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The smallest and the largest size that the convolution takes to so many rows."""
+        """The smallest and the largest size that the convolution takes to `outputs` rows."""
         least = self.smallest(outputs)
         return jnp.where(outputs > 0, jnp.maximum(least, 0), 0), least + self.s - 1
 
     def transposed(self, outputs: jax.Array) -> jax.Array:
-        """The rows that a transposed convolution makes of `outputs` rows where no size is told."""
+        """The rows that a transposed convolution makes of `outputs` rows if no size is given."""
         if self.by_input:
             return self.s * outputs
-        # Rows of no rows at all are padding alone: where there is another size, it is meant.
+        # A size of 0 would give outputs of padding alone, so at least one row is taken.
         return jnp.where(outputs > 0, jnp.maximum(self.smallest(outputs), 1), 0)
 
     def smallest(self, outputs: jax.Array) -> jax.Array:

@@ -22,7 +22,7 @@ class Case:
         w_shape: the filter's shape, in the layout of `kwargs`.
         kwargs: keywords of `conv`, and of the other operations beside the shape they are told.
 
-    Example:
+    Examples:
         >>> from jconv.testing import CASES
         >>> case = next(case for case in CASES if case.name == "remainder-1")
         >>> case.x_shape, case.w_shape, case.y_shape, case.kwargs

@@ -48,7 +48,7 @@ def check_trilinear(
     Raises:
         AssertionError: where the forms differ, with the case; or if all cases are refused.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> from jconv.testing import CASES, check_trilinear
         >>> legs = jconv.conv, jconv.conv_input_grad, jconv.conv_filter_grad
@@ -122,7 +122,7 @@ def check_adjoint(
     Raises:
         AssertionError: if the two sides differ, in any of several draws, or a shape is wrong.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from jconv.testing import check_adjoint
         >>> def pad(x): return jnp.pad(x, (1, 2))
@@ -191,7 +191,7 @@ def check_transforms(
     Raises:
         AssertionError: with the report, if any transformation is wrong.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> from jconv.testing import check_transforms
         >>> check_transforms(jconv.conv, ways=["reverse", "vmap-both"]).ok

@@ -64,7 +64,7 @@ def check_conformance(
     Returns:
         A Report: `.ok`, `.raise_if_failed()`, `print(report)`.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> from jconv.testing import CASES, check_conformance
         >>> report = check_conformance(jconv, cases=CASES[:2], properties=["values"])

@@ -43,7 +43,7 @@ def check_grads(
         AssertionError: where a derivative is not the limit of differences, naming the mode and the
             argument; or if the differences do not settle, so that nothing could be said.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> from jconv.testing import check_grads
         >>> x, w = jnp.ones((1, 5, 2)), jnp.ones((3, 2, 4))

@@ -50,7 +50,7 @@ def invalid(*, ops: tuple[str, ...] = OPERATIONS) -> st.SearchStrategy[Invalid]:
     Returns:
         A strategy of `Invalid`.
 
-    Example:
+    Examples:
         >>> from jconv.testing import strategies
         >>> broken = strategies.invalid(ops=("conv",))
     """

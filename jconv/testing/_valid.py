@@ -42,7 +42,7 @@ def configurations(
     Returns:
         A strategy of `Case`.
 
-    Example:
+    Examples:
         >>> from jconv.testing import strategies
         >>> plain = strategies.configurations(modes=["zeros"], input_dilation=False)
     """

@@ -66,7 +66,7 @@ operations of all three legs: 11.7 MFLOP
 memory of all results: 234 kB
 
 up2: output_padding = 0 restores down2's input (15, 15)
-up1: output_padding = (0, 1) restores down1's input (29, 30); as it stands it makes (30, 30)
+up1: output_padding = (0, 1) restores down1's input (29, 30); as given, it makes (30, 30)
 """)
 
 
@@ -99,7 +99,7 @@ memory of all results: 64*b*h2*w2 + 112*b*h1*w1 B
 h1 = ceil(h/2), w1 = ceil(w/2), h2 = ceil(h1/2), w2 = ceil(w1/2)
 
 up2: output_padding = (mod(h1 - 1, 2), mod(w1 - 1, 2)) restores down2's input (h1, w1)
-up1: output_padding = (mod(h - 1, 2), mod(w - 1, 2)) restores down1's input (h, w); as it stands it
+up1: output_padding = (mod(h - 1, 2), mod(w - 1, 2)) restores down1's input (h, w); as given, it
     makes (2*h1, 2*w1)
 """)
 
@@ -241,7 +241,7 @@ def test_the_first_unet_takes_572_to_388():
     chain = plan_chain((1, 572, 572, 1), [*layers, ("conv", {"features": 2, "kernel": 1})])
     assert chain.y_shape == (1, 388, 388, 2)
     assert [row.out_shape[1] for row in chain.rows if row.kind == "concat"] == [56, 104, 200, 392]
-    text = "no output_padding restores max_pool4's input (64, 64): from (28, 28) it makes"
+    text = "no output_padding restores max_pool4's input (64, 64): from (28, 28) it can make"
     assert text in chain.restores[0].text
 
 
@@ -392,7 +392,7 @@ def test_symbolic_output_padding_in_words():
     assert [restore.text for restore in chain.restores] == [
         "up2: output_padding = mod(h1 - 1, 2) restores down2's input (h1,)",
         "up1: output_padding = mod(h - 1, 2) restores down1's input (h,); "
-        "as it stands it makes (2*h1,)",
+        "as given, it makes (2*h1,)",
     ]
     assert chain.size_names.legend == {"h1": "ceil(h/2)", "h2": "ceil(h1/2)"}
 
@@ -425,7 +425,7 @@ def test_specialised_equals_planned_with_numbers(layers):
     assert symbolic == plan_chain(("b", "h", "w", 3), layers)
     assert symbolic != numbers
     assert [r.receptive_field for r in symbolic.rows] == [r.receptive_field for r in numbers.rows]
-    with pytest.raises(jconv.ConvError, match="no symbol q"):
+    with pytest.raises(jconv.ConvError, match="symbol named `q`"):
         symbolic.at(q=1)
 
 
@@ -490,7 +490,7 @@ BAD = {
     "groups": ([("conv", {"features": 4, "kernel": 3, "groups": 2})], "divide", "groups", 1),
     "earlier": ([conv(3, name="abc"), ("add", {"with": "abd"})], "no earlier", "with", "abc"),
     "flat": (["global_pool", conv(3)], "needs spatial axes", "input", None),
-    "small": ([conv(99, padding="VALID")], "nothing is left", "input", "SAME"),
+    "small": ([conv(99, padding="VALID")], "makes the empty", "input", "SAME"),
     "output_padding": ([up(3, stride=2, output_padding=3)], "chooses no", "output_padding", 1),
     "like": (
         [conv(3, stride=2, name="a"), conv(3, stride=2, name="b"), up(3, stride=2, like="a")],

@@ -334,7 +334,7 @@ def test_borders_of_symbolic_sizes_name_the_constraint_that_is_missing(mode, pad
     needed = ROWS[mode][PADDINGS.index(padding)]
     for run in (trace, plan):
         if needed > 1:
-            with pytest.raises(jconv.ConvError, match=r"not\s+known\s+to\s+have") as caught:
+            with pytest.raises(jconv.ConvError, match=r"not\s+known\s+to\s+be\s+as") as caught:
                 run()
             assert caught.value.argument == "constraints"
             assert caught.value.remedies[0].value == (f"h >= {needed}",)

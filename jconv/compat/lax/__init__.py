@@ -54,27 +54,13 @@ def conv_general_dilated(
     Raises:
         ConvError: naming lax's own argument.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 3, 8, 8)), jnp.ones((16, 3, 3, 3))
         >>> jconv.compat.lax.conv_general_dilated(x, w, (2, 2), "SAME").shape
         (1, 16, 4, 4)
     """
-    return call(
-        "conv_general_dilated",
-        lhs,
-        rhs,
-        window_strides,
-        padding,
-        lhs_dilation,
-        rhs_dilation,
-        dimension_numbers,
-        feature_group_count,
-        batch_group_count,
-        precision,
-        preferred_element_type,
-        out_sharding,
-    )
+    return call("conv_general_dilated", **locals())
 
 
 def conv(
@@ -87,13 +73,12 @@ def conv(
 ) -> Array:
     """`jax.lax.conv`: channels first, a padding by name.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.compat.lax.conv(jnp.ones((1, 3, 8)), jnp.ones((4, 3, 3)), (2,), "VALID").shape
         (1, 4, 3)
     """
-    how = {"precision": precision, "preferred_element_type": preferred_element_type}
-    return call("conv", lhs, rhs, window_strides, padding, **how)
+    return call("conv", **locals())
 
 
 def conv_with_general_padding(
@@ -108,15 +93,13 @@ def conv_with_general_padding(
 ) -> Array:
     """`jax.lax.conv_with_general_padding`: channels first, with pads and dilations.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 3, 8)), jnp.ones((4, 3, 3))
         >>> jconv.compat.lax.conv_with_general_padding(x, w, (1,), [(2, 0)], None, (2,)).shape
         (1, 4, 6)
     """
-    how = {"precision": precision, "preferred_element_type": preferred_element_type}
-    op = "conv_with_general_padding"
-    return call(op, lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, **how)
+    return call("conv_with_general_padding", **locals())
 
 
 def conv_transpose(
@@ -136,7 +119,7 @@ def conv_transpose(
     Its strings mean the padding of a forward convolution, its pads those of the transposed one,
     unless use_consistent_padding; the filter is not flipped, unless transpose_kernel.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 4, 3)), jnp.ones((3, 3, 3, 8))
         >>> jconv.compat.lax.conv_transpose(x, w, (2, 2), "SAME").shape
@@ -176,7 +159,7 @@ def conv_transpose(
 
 
 def _transposed(window: Any, stride: int, padding: str | tuple[Any, Any]) -> tuple[Any, Any]:
-    """lax's pads of the dilated lhs: for SAME so many that s rows come of each."""
+    """lax's pads of the dilated lhs; with SAME's, one row of lhs makes `stride` rows."""
     if not isinstance(padding, str):
         return window - 1 - padding[0], window - 1 - padding[1]
     if padding == "VALID":
@@ -200,7 +183,7 @@ def conv_general_dilated_patches(
 
     A patch is read, not computed: `precision` rounds nothing.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x = jnp.ones((1, 3, 8, 8))
         >>> jconv.compat.lax.conv_general_dilated_patches(x, (3, 3), (2, 2), "SAME").shape
@@ -242,7 +225,7 @@ def conv_dimension_numbers(
 ) -> ConvDimensionNumbers:
     """`jax.lax.conv_dimension_numbers` itself.
 
-    Example:
+    Examples:
         >>> import jconv
         >>> jconv.compat.lax.conv_dimension_numbers((1, 8, 3), (3, 3, 4), ("NHC", "HIO", "NHC"))
         ConvDimensionNumbers(lhs_spec=(0, 2, 1), rhs_spec=(2, 1, 0), out_spec=(0, 2, 1))

@@ -1,7 +1,7 @@
 """TensorFlow's convolutions: `tf.nn`, and the operations below it as `tf.raw_ops`.
 
-Filters are (spatial..., in / groups, out) in every data_format, groups are not said but follow
-from the channels, and the backprops are told the sizes that they are to produce.
+Filters are (spatial..., in / groups, out) in every data_format. The number of groups follows
+from the channels. The backprops are given the sizes that they produce.
 """
 
 from jconv.compat.tf import nn as nn

@@ -94,7 +94,7 @@ def _explicit(op: str, axes: list[int], flat: Any, name: str = "explicit_padding
 
 
 def _of_axes(op: str, name: str, value: Any, axes: list[int], full: bool) -> tuple[int, ...]:
-    """The spatial entries of one for every axis; nothing, one, or one for each axis is fine too."""
+    """One number for each spatial axis, from a number, a number for each, or one for all axes."""
     rank, number = len(axes), as_int(value)
     entries = [number] if number is not None else [as_int(v) for v in entries_of(value) or ()]
     if value is None and not full:
@@ -118,7 +118,7 @@ def channels_of(array: Array, how: dict[str, Any]) -> Any:
 
 
 def groups_of(op: str, name: str, channels: Any, c: Any, got: Any) -> int:
-    """Groups are what the filter lacks in input channels."""
+    """The number of groups: the input's channels over the filter's input channels."""
     if not is_static(channels, c) or c < 1 or channels % c:
         raise wrong(op, name, got, f"input channels that divide the {channels} of the input")
     return max(channels // c, 1)
@@ -149,14 +149,16 @@ def forward(op: str, x: Array, w: Array, how: dict[str, Any], given: Any, **name
 def input_backprop(
     op: str, g: Array, w: Array, sizes: Any, how: dict[str, Any], given: Any, **named: Any
 ) -> Array:
-    """TensorFlow tells the full shape; spatial sizes alone go without groups."""
+    """The input backprop to `sizes`: a full shape implies the groups, spatial sizes mean one."""
     entries, groups = entries_of(sizes) or (), 1
     if len(entries) == w.ndim:
         channels = as_int(entries[how["layout"][0].index("C")])
         name = named.get("names", {}).get("input_shape", NAMES["input_shape"])
         groups = groups_of(op, name, channels or 0, w.shape[-2], sizes)
     names = named.get("names") or {}
-    if not jnp.issubdtype(g.dtype, jnp.inexact):  # the same sums, as an operation of integers
+    if not jnp.issubdtype(
+        g.dtype, jnp.inexact
+    ):  # conv_transpose makes the same sums and takes integers
         told = names.get("input_shape", NAMES["input_shape"])
         named["names"] = {**names, "x": names.get("g", NAMES["g"]), "output_shape": told}
         how = {**how, "output_shape": sizes}
@@ -214,11 +216,12 @@ def depthwise_filter_backprop(
 
 
 def _nothing(value: Any) -> None:
+    """No value: jconv's remedies for a reshaped depthwise filter do not fit the user's own."""
     del value
 
 
 def flat_batch(array: Array, rank: int) -> tuple[Array, Sequence[Any]]:
-    """All leading axes as one batch, and what they were."""
+    """The array with its leading axes merged into one batch, and their sizes."""
     batch = array.shape[: array.ndim - rank - 1]
     return (
         (array, batch) if len(batch) == 1 else (array.reshape(-1, *array.shape[-rank - 1 :]), batch)

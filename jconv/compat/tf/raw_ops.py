@@ -38,7 +38,7 @@ def Conv2D(
 ) -> Array:
     """`tf.raw_ops.Conv2D`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
         >>> Conv2D = jconv.compat.tf.raw_ops.Conv2D
@@ -63,7 +63,7 @@ def Conv2DBackpropInput(
 ) -> Array:
     """`tf.raw_ops.Conv2DBackpropInput`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w, g = jnp.ones((3, 3, 3, 4)), jnp.ones((1, 4, 4, 4))
         >>> back = jconv.compat.tf.raw_ops.Conv2DBackpropInput
@@ -89,7 +89,7 @@ def Conv2DBackpropFilter(
 ) -> Array:
     """`tf.raw_ops.Conv2DBackpropFilter`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((1, 8, 8, 3)), jnp.ones((1, 4, 4, 4))
         >>> back = jconv.compat.tf.raw_ops.Conv2DBackpropFilter
@@ -112,7 +112,7 @@ def Conv3D(
 ) -> Array:
     """`tf.raw_ops.Conv3D`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 8, 8, 3)), jnp.ones((3, 3, 3, 3, 4))
         >>> Conv3D = jconv.compat.tf.raw_ops.Conv3D
@@ -135,7 +135,7 @@ def Conv3DBackpropInputV2(
 ) -> Array:
     """`tf.raw_ops.Conv3DBackpropInputV2`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w, g = jnp.ones((2, 2, 2, 3, 4)), jnp.ones((1, 2, 2, 2, 4))
         >>> back = jconv.compat.tf.raw_ops.Conv3DBackpropInputV2
@@ -159,7 +159,7 @@ def Conv3DBackpropFilterV2(
 ) -> Array:
     """`tf.raw_ops.Conv3DBackpropFilterV2`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((1, 4, 4, 4, 3)), jnp.ones((1, 2, 2, 2, 4))
         >>> back = jconv.compat.tf.raw_ops.Conv3DBackpropFilterV2
@@ -183,7 +183,7 @@ def DepthwiseConv2dNative(
 ) -> Array:
     """`tf.raw_ops.DepthwiseConv2dNative`: filters (height, width, channels, multiplier).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 2))
         >>> op = jconv.compat.tf.raw_ops.DepthwiseConv2dNative
@@ -207,7 +207,7 @@ def DepthwiseConv2dNativeBackpropInput(
 ) -> Array:
     """`tf.raw_ops.DepthwiseConv2dNativeBackpropInput`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w, g = jnp.ones((3, 3, 3, 2)), jnp.ones((1, 4, 4, 6))
         >>> back = jconv.compat.tf.raw_ops.DepthwiseConv2dNativeBackpropInput
@@ -232,7 +232,7 @@ def DepthwiseConv2dNativeBackpropFilter(
 ) -> Array:
     """`tf.raw_ops.DepthwiseConv2dNativeBackpropFilter`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((1, 8, 8, 3)), jnp.ones((1, 4, 4, 6))
         >>> back = jconv.compat.tf.raw_ops.DepthwiseConv2dNativeBackpropFilter

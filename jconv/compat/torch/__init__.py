@@ -1,8 +1,8 @@
 """torch.nn.functional's convolutions, torch.nn.grad, and the operation that autograd calls.
 
-Channels first, filters (out, in / groups, ...), an input without its batch axis is taken too.
-What PyTorch refuses (an input that the kernel does not fit in, padding="same" with a stride) is
-refused here.
+Arrays are channels first, filters (out, in / groups, ...); an input may lack its batch axis. What
+PyTorch refuses (an input that the kernel does not fit in, padding="same" with a stride) is refused
+here as well.
 """
 
 from jconv.compat.torch import grad as grad

@@ -54,7 +54,7 @@ def run(
 
 
 def _padding(value: Any) -> Any:
-    """A remedy's padding where PyTorch can say it: as much on both sides, none of it negative."""
+    """A remedy's padding as PyTorch writes it; None unless both sides are equal and positive."""
     if isinstance(value, int):
         return value if value >= 0 else None
     if isinstance(value, tuple) and all(isinstance(v, tuple) and v[0] == v[1] >= 0 for v in value):
@@ -67,12 +67,12 @@ def _unbatched(value: Any) -> Any:
 
 
 def with_batch(array: Array, rank: int) -> tuple[Array, bool]:
-    """PyTorch takes one example without its batch axis."""
+    """The array with a batch axis, and whether it had one: PyTorch takes one example without."""
     return (array, True) if array.ndim == rank + 2 else (array[None], False)
 
 
 def check_rows(op: str, sizes: Shape, why: str, remedy: int | None = None) -> None:
-    """PyTorch refuses results without rows."""
+    """Refuse results without rows, as PyTorch does."""
     if is_static(*sizes) and min(sizes) < 1:
         remedies = [] if remedy is None else [("padding", remedy)]
         raise wrong(op, "input", sizes, "1 row of result or more on every axis", why, remedies)

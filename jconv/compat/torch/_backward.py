@@ -30,14 +30,14 @@ def convolution_backward(
 ) -> Gradients:
     """`torch.ops.aten.convolution_backward`: the gradients in input, weight and bias.
 
-    Of a transposed convolution the roles change: its input was a cotangent, so its cotangent is
-    a convolution's input, and grad_input is that convolution.
+    For a transposed convolution the roles change: its cotangent is the input of the convolution
+    that it transposes, so grad_input is that convolution of grad_output.
 
     Args:
         bias_sizes: None, or the bias's shape.
-        output_mask: which of the three gradients are wanted; None stands for the others.
+        output_mask: which of the three gradients are wanted; the others come back as None.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w, g = jnp.ones((1, 3, 8)), jnp.ones((4, 3, 3)), jnp.ones((1, 4, 6))
         >>> backward = jconv.compat.torch.convolution_backward

@@ -28,7 +28,7 @@ def conv1d(
 ) -> Array:
     """`torch.nn.functional.conv1d`, and the padding_mode of `torch.nn.Conv1d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 3, 8)), jnp.ones((4, 3, 3))
         >>> jconv.compat.torch.conv1d(x, w, stride=2, padding=1).shape
@@ -50,7 +50,7 @@ def conv2d(
 ) -> Array:
     """`torch.nn.functional.conv2d`, and the padding_mode of `torch.nn.Conv2d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 3, 8, 8)), jnp.ones((4, 3, 3, 3))
         >>> jconv.compat.torch.conv2d(x, w, padding="same").shape
@@ -72,7 +72,7 @@ def conv3d(
 ) -> Array:
     """`torch.nn.functional.conv3d`, and the padding_mode of `torch.nn.Conv3d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 3, 4, 8, 8)), jnp.ones((4, 3, 3, 3, 3))
         >>> jconv.compat.torch.conv3d(x, w, stride=(1, 2, 2), padding=1).shape

@@ -24,7 +24,7 @@ def unfold(
 ) -> Array:
     """`torch.nn.functional.unfold`: (N, C, H, W) to (N, C * taps, windows).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.compat.torch.unfold(jnp.ones((1, 3, 8, 8)), 3, stride=2).shape
         (1, 27, 9)
@@ -49,7 +49,7 @@ def fold(
 ) -> Array:
     """`torch.nn.functional.fold`: (N, C * taps, windows) to (N, C, H, W), overlaps added up.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> jconv.compat.torch.fold(jnp.ones((1, 27, 9)), 7, 3, stride=2).shape
         (1, 3, 7, 7)

@@ -25,7 +25,7 @@ def conv_transpose1d(
 ) -> Array:
     """`torch.nn.functional.conv_transpose1d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 8)), jnp.ones((4, 3, 3))
         >>> jconv.compat.torch.conv_transpose1d(x, w, stride=2, padding=1, output_padding=1).shape
@@ -46,7 +46,7 @@ def conv_transpose2d(
 ) -> Array:
     """`torch.nn.functional.conv_transpose2d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 5, 6)), jnp.ones((4, 3, 3, 3))
         >>> jconv.compat.torch.conv_transpose2d(x, w, stride=2, padding=1).shape
@@ -67,7 +67,7 @@ def conv_transpose3d(
 ) -> Array:
     """`torch.nn.functional.conv_transpose3d`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, w = jnp.ones((1, 4, 2, 3, 4)), jnp.ones((4, 3, 2, 2, 2))
         >>> jconv.compat.torch.conv_transpose3d(x, w, stride=2).shape
@@ -87,8 +87,9 @@ def transposed_settings(
 ) -> dict[str, Any]:
     """jconv's keywords of the convolution that is transposed.
 
-    Of PyTorch's size s*(o-1) + K - 2p + output_padding the last is so much less padding at the
-    end, whatever its size: with pads (p, p - output_padding) that is the smallest of the sizes.
+    PyTorch's result has s*(o-1) + K - 2p + output_padding rows. That is the smallest size of a
+    convolution with pads (p, p - output_padding), so output_padding becomes less padding at the
+    end, however large it is.
     """
     how = settings(op, rank, stride, padding, dilation, groups)
     extra = read_each(op, "output_padding", output_padding, rank, low=0)
@@ -126,7 +127,7 @@ def _conv_transpose(
         for a, pads in enumerate(how["padding"])
     )
     check_rows(op, x.shape[2:], "`input` has no rows on some axis.")
-    check_rows(op, sizes, "so much `padding` leaves no rows of the result.", remedy=0)
+    check_rows(op, sizes, "`padding` is so large that the result has no rows.", remedy=0)
     y = run(op, conv_transpose, x, w, given=given, batched=batched, output_padding=0, **how)
     y = add_bias(op, "bias", y, bias, 1)
     return y if batched else y[0]

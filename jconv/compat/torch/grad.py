@@ -33,7 +33,7 @@ def conv1d_input(
 ) -> Array:
     """`torch.nn.grad.conv1d_input`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w, g = jnp.ones((4, 3, 3)), jnp.ones((1, 4, 4))
         >>> jconv.compat.torch.grad.conv1d_input((1, 3, 8), w, g, stride=2, padding=1).shape
@@ -53,7 +53,7 @@ def conv1d_weight(
 ) -> Array:
     """`torch.nn.grad.conv1d_weight`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((1, 3, 8)), jnp.ones((1, 4, 4))
         >>> jconv.compat.torch.grad.conv1d_weight(x, (4, 3, 3), g, stride=2, padding=1).shape
@@ -73,7 +73,7 @@ def conv2d_input(
 ) -> Array:
     """`torch.nn.grad.conv2d_input`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w, g = jnp.ones((4, 3, 3, 3)), jnp.ones((1, 4, 4, 4))
         >>> jconv.compat.torch.grad.conv2d_input((1, 3, 8, 7), w, g, stride=2, padding=1).shape
@@ -93,7 +93,7 @@ def conv2d_weight(
 ) -> Array:
     """`torch.nn.grad.conv2d_weight`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((1, 3, 8, 8)), jnp.ones((1, 4, 6, 6))
         >>> jconv.compat.torch.grad.conv2d_weight(x, (4, 3, 3, 3), g).shape
@@ -113,7 +113,7 @@ def conv3d_input(
 ) -> Array:
     """`torch.nn.grad.conv3d_input`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> w, g = jnp.ones((4, 3, 2, 2, 2)), jnp.ones((1, 4, 2, 3, 4))
         >>> jconv.compat.torch.grad.conv3d_input((1, 3, 3, 4, 5), w, g).shape
@@ -133,7 +133,7 @@ def conv3d_weight(
 ) -> Array:
     """`torch.nn.grad.conv3d_weight`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jconv
         >>> x, g = jnp.ones((1, 3, 3, 4, 5)), jnp.ones((1, 4, 2, 3, 4))
         >>> jconv.compat.torch.grad.conv3d_weight(x, (4, 3, 2, 2, 2), g).shape

@@ -109,7 +109,7 @@ def soak(
         RuntimeError: if a child dies before it has begun: its message is the child's.
         ValueError: if the state is of another soak.
 
-    Example:
+    Examples:
         >>> from jconv.testing.soak.soak import soak
         >>> figures = soak(2, names=["conv"], say=lambda line: None)
         >>> figures.configurations, figures.ok
