@@ -37,7 +37,7 @@ def draw_devices(canvas: Canvas, plan: PlanRecord, y: float) -> float:
 
 
 def _leg(canvas: Canvas, plan: PlanRecord, name: str, record: LegDevices, y: float) -> float:
-    leg = next(each for each in LEGS if each == name)
+    leg: Leg = next(filter(name.__eq__, LEGS))
     shapes = dict(record.shapes)
     held = ", ".join(f"{slot} {shape_text(shapes[slot])}" for slot in (*OPERANDS[leg], OUTPUT[leg]))
     canvas.text(16, y, f"{name}: {record.algorithm} on each device", size=13, font_weight="bold")

@@ -40,7 +40,8 @@ def leg_by_taps(case: Case, out: str, operands: Operands) -> Array:
     repeats = any(mode != "zeros" for axis in axes for mode in axis.modes)
     for taps in itertools.product(*(_taps(axis) for axis in axes)):
         k, i, o = zip(*taps, strict=True)
-        xi, yo = (slice(None), slice(None), *_index(i)), (slice(None), slice(None), *_index(o))
+        xi: Any = (slice(None), slice(None), *_index(i))
+        yo: Any = (slice(None), slice(None), *_index(o))
         wk = w[(slice(None), *k)]
         if out == "y":
             y[yo] += _product(x[xi], wk)

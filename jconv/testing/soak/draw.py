@@ -145,12 +145,12 @@ def _draw_split(rng: random.Random, rules: Sequence[str]) -> Trial:
     orders, specs = case.call.orders(), {}
     for slot, shape, most in (("x", case.x_shape, 1.0), ("w", case.w_shape, 0.4)):
         spec: list[str | None] = [None] * len(shape)
-        for axis, parts in zip("ab", mesh, strict=True):
+        for axis, count in zip("ab", mesh, strict=True):
             # Rows of w are never split: every device needs them all.
-            fits = [at for at in orders[slot] if spec[at] is None and shape[at] % parts == 0]
+            fits = [at for at in orders[slot] if spec[at] is None and shape[at] % count == 0]
             if slot == "w":
                 fits = [at for at in fits if at in orders["w"][-2:]]
-            if fits and parts > 1 and rng.random() < most:
+            if fits and count > 1 and rng.random() < most:
                 spec[rng.choice(fits)] = axis
         specs[slot] = tuple(spec)
     manual = rng.random() < 0.25
