@@ -73,6 +73,7 @@ def tile(k: int, m: int, s: int = 1, b: int = 1, start: int = 0) -> Tile:
     return Tile(x, w, y, step=s * m)
 
 
+@functools.lru_cache(maxsize=4096)
 def count_products(k: int, m: int, s: int = 1, b: int = 1) -> int:
     """Products of `tile`'s decomposition, without making it: k may be in the millions."""
     step = s * b  # one of the two is 1
