@@ -67,11 +67,11 @@ def im2col(x: jax.Array, axes: tuple[Axis, ...]) -> jax.Array:
         # shapes before it calls a computation with them.
         x = x.reshape(n * each.before, -1, each.run)
         if each.copies:
-            x = kept_apart(jax.jit(functools.partial(_lay_out, each)))(x)
+            x = kept_apart(jax.jit(functools.partial(lay_out, each)))(x)
     return x.reshape(n * math.prod(axis.o for axis in axes), -1)
 
 
-def _lay_out(each: Pass, x: jax.Array) -> jax.Array:
+def lay_out(each: Pass, x: jax.Array) -> jax.Array:
     """(N, i... * done, run) as (N, o..., done, k..., run), without dimensions of one element."""
     axes, rank = each.axes, len(each.axes)
     sizes = [*(axis.i for axis in axes[1:]), each.done]

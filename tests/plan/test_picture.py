@@ -365,7 +365,7 @@ def test_a_plan_on_a_mesh_shows_its_parts_and_what_crosses(name):
             assert role in said
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", sorted(set(PLANS) - set(ON_MESHES)))
 def test_a_narrow_picture_can_be_read(name):
     """What the page of `jconv explore` shows where it has 400 pixels."""
     root = ElementTree.fromstring(plan_svg(PLANS[name], plane=False, narrow=True))

@@ -55,7 +55,7 @@ def run(problem: Problem, x: jax.Array, g: jax.Array) -> jax.Array:
         x, groups, f = repeat_channels(x, f), groups * f, 1
     calls = []
     for block in spans(problem.axes[0].o, rows_at_once(problem)):
-        one = functools.partial(_grads_of_rows, groups, problem.axes, *block)
+        one = functools.partial(grads_of_rows, groups, problem.axes, *block)
         calls.append(kept_apart(jax.jit(one, static_argnums=0)))
     batches = spans(problem.n, images(problem))
     grads = [call(size, at, x, g) for call in calls for at, size in batches]
@@ -89,11 +89,11 @@ def _as_groups(problem: Problem) -> bool:
     return problem.c == 1 and problem.f < VECTOR
 
 
-def _grads_of_rows(
+def grads_of_rows(
     groups: int, axes: Axes, first: int, rows: int, size: int, at: Any, x: jax.Array, g: jax.Array
 ) -> jax.Array:
     """What `rows` rows of the outputs of `size` images add to every tap: (k..., groups, c, f)."""
-    sums = functools.partial(_sums_of_windows, groups, axes, first, rows, size)
+    sums = functools.partial(sums_of_windows, groups, axes, first, rows, size)
     sums = kept_apart(jax.jit(sums))(at, x, g)
     # As a product with ones, since XLA does not vectorise a reduction over leading dimensions.
     total = lax.dot_general(
@@ -107,7 +107,7 @@ def _grads_of_rows(
     return total.reshape(sums.shape[1:]).sum(range(1, 2 * len(axes) - 1, 2))
 
 
-def _sums_of_windows(
+def sums_of_windows(
     groups: int, axes: Axes, first: int, rows: int, size: int, at: Any, x: jax.Array, g: jax.Array
 ) -> jax.Array:
     """x*g for every tap, summed over images and pieces of the last axis.
