@@ -15,7 +15,7 @@ from jconv._core import jax_hooks
 from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
 from jconv._ops.conv import Ints, Layout, Padding, PaddingMode, Precision
-from jconv._planner.choose import choose
+from jconv._planner.choose import choose, needs
 from jconv._research.chunks import CHUNK_BYTES
 from jconv._research.norms import Way
 from jconv._research.operands import read_operands
@@ -111,7 +111,7 @@ def choose_way(problem: Problem, platform: str | None = None) -> Way:
         around = [box for at in range(problem.rank) for box in strips(problem.axes, at)]
         near = problem.n * sum(product([size for _, size in box]) for box in around)
         seconds = choice.cost + _laying(problem, near)
-        needed = choice.algorithm.workspace(core, platform or jax_hooks.default_platform())
+        needed = needs(choice.algorithm, core, platform or jax_hooks.default_platform())
         size = around_x + max(needed, 2 * min(limit, _windows_bytes(problem, near)))
         if problem.workspace is not None and needed > problem.workspace:
             reason = f"needs {needed} bytes of workspace, over the limit of {problem.workspace}"

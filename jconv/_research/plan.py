@@ -11,7 +11,7 @@ from jconv._core.geometry import product
 from jconv._core.problem import Problem, itemsize
 from jconv._plan.plan import plan
 from jconv._plan.table import rejections, wrap
-from jconv._planner.choose import choose
+from jconv._planner.choose import choose, needs
 from jconv._research import kfac, norms
 from jconv._research.norms import Way
 
@@ -91,8 +91,9 @@ def plan_operation(
 
 
 def _grads(problem: Problem, platform: str) -> Way:
-    choice = choose(problem.replace(n=1), platform)
-    needed = choice.algorithm.workspace(problem.replace(n=1), platform)
+    one = problem.replace(n=1)
+    choice = choose(one, platform)
+    needed = needs(choice.algorithm, one, platform)
     return Way(choice.algorithm.name, problem.n * choice.cost, needed, 1, choice.rejected)
 
 
