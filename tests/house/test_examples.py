@@ -229,6 +229,7 @@ def test_every_example_has_a_short_form() -> None:
     assert set(SHORT_FORMS) == {path.name for path in (ROOT / "examples").glob("*.py")}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", SHORT_FORMS)
 def test_example(name: str, tmp_path: Path) -> None:
     pytest.importorskip("optax", reason="optax is missing: install the extra `test`")

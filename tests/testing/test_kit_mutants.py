@@ -18,6 +18,7 @@ def check(mutant, cases, operations):
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mutant", [*MUTANTS, *HELD_OUT], ids=str)
 def test_found_and_named(mutant):
     report = check(mutant, EVERY_THIRD, mutant.fails[:1] or ("conv",))
