@@ -67,7 +67,7 @@ class Plan(PlanCalls):
             >>> import jconv
             >>> splits = jconv.plan((8, 64, 64, 16), (3, 3, 16, 16)).splits((8, 32))
             >>> [row.least[0][1] for row in splits.rows]
-            ['batch', 'batch+H+W']
+            ['batch', 'batch+H']
         """
         return compare_splits(self, devices)
 
