@@ -401,11 +401,21 @@ def test_a_thousand_requests_at_once(server: ExploreServer) -> None:
 # --- the command --------------------------------------------------------------------------
 
 
+def heed_ctrl_c() -> None:
+    """For a child: Ctrl-C interrupts it, even where the suite runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_it_cleanly() -> None:
     command = [sys.executable, "-m", "jconv", "explore", "--no-browser", "--port", "0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=heed_ctrl_c,
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
