@@ -401,13 +401,13 @@ def test_a_thousand_requests_at_once(server: ExploreServer) -> None:
 # --- the command --------------------------------------------------------------------------
 
 
-def heed_ctrl_c() -> None:
-    """For a child: Ctrl-C interrupts it, even where the suite runs in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Ctrl-C interrupts the child even where the suite runs in the background, which ignores it.
+HEED_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 
 
 def test_ctrl_c_ends_it_cleanly() -> None:
-    command = [sys.executable, "-m", "jconv", "explore", "--no-browser", "--port", "0"]
+    start = HEED_CTRL_C + "import sys; from jconv._cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", start, "explore", "--no-browser", "--port", "0"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command,
@@ -415,7 +415,6 @@ def test_ctrl_c_ends_it_cleanly() -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=heed_ctrl_c,
     ) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
