@@ -120,7 +120,7 @@ _ROWS = (
     Constant("slices_rate", "terms/s", "fitted", 5.92e10, 6.5e10,
              "of sums of slices in one fused loop"),
     Constant("many_slices_rate", "terms/s", "fitted", 2.54e9, 2.4e9,
-             "of sums of so many slices that XLA does not vectorise the loop"),
+             "of sums of more than `many_slices` slices, whose loop XLA does not vectorise"),
     Constant("many_slices", "slices", "set", 100, 100,
              "above which XLA does not vectorise their sum"),
     Constant("pairs_rate", "products/s", "fitted", 8.36e10, 8.03e10,

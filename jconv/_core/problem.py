@@ -103,7 +103,7 @@ class Problem:
     precision: tuple[str, str] = ("DEFAULT", "DEFAULT")
     policy: str = "auto"
     workspace: int | None = None
-    runs: int | None = None  # over which compiling is to pay; None: so many that it is free
+    runs: int | None = None  # of the program; None: compiling does not count
     tuning: Tuning | None = None
     borders: Borders | None = None  # `axes` are then those of the padded x
     orders: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None = None

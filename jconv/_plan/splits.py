@@ -137,7 +137,7 @@ class Splits:
 
 
 def _told(cost: SplitCost | None, devices: int, symbol: str | None) -> str:
-    """The bytes; where one size is a symbol, so many for each of it and the rest, if it divides."""
+    """The bytes. Where one size is a symbol: bytes for each unit of that size, plus a constant."""
     if cost is None:
         return "-"
     if symbol is None or is_static(cost.moved):

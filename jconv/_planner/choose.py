@@ -21,7 +21,7 @@ from jconv._planner.workspace import workspace
 AHEAD = 5e-5  # seconds; a prediction must beat direct by this, as small ones are inaccurate
 UNMEASURED = "was not measured on this platform: jconv.autotune measures it"
 ABOUT_AS_FAST = 1.25  # factor on the least predicted cost; predictions are no more certain
-WORTH_COMPILING = 2.0  # factor in time per run for which compiling may take longer than LIMIT
+WORTH_COMPILING = 2.0  # an algorithm this many times faster may compile for longer than LIMIT
 LARGEST_ERROR = 8.0  # factor on direct's root-mean-square error that "auto" accepts
 
 

@@ -17,20 +17,19 @@ from jconv._algorithms.taps import filter_grads, window_sums
 from jconv._algorithms.winograd import tile_size
 from jconv._core.problem import Problem
 
-LIMIT = 1.0  # seconds: "auto" leaves out an algorithm that is predicted to compile for longer
-
-
-TERMS_OF_A_CALL = 0.25  # calls that a term takes as long as, in a kernel that is called again
+LIMIT = 1.0  # seconds to compile; above, a slower algorithm may be chosen (WORTH_COMPILING)
+TERMS_OF_A_CALL = 0.25  # a term in a kernel that is called again costs this share of a call
 
 
 @dataclasses.dataclass(frozen=True)
 class Seconds:
     """What each thing takes on the processor.
 
-    Fitted by least squares of the relative error to legs at random, each algorithm compiled alone
-    (benchmarks/compile_time.py --every --fit). Other programs were running beside it, so all four
-    were then halved, to where the three legs of a 3x3 convolution by Winograd's tiles take the two
-    seconds that they took on a quiet machine.
+    Fitted by least squares of the relative error to 420 programs, each algorithm of random legs
+    compiled alone. The machine was busy, so all four were then halved by hand, which gives the
+    three legs of a 3x3 convolution by Winograd's tiles the two seconds that they took on a quiet
+    machine. On a busy one, 30 other legs took 2.6 times the prediction. To be fitted anew by
+    benchmarks/compile_time.py --every and --fit.
     """
 
     program: float = 0.0125  # an entry computation with one operation

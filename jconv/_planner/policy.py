@@ -91,8 +91,9 @@ def policy(
         workspace: the most bytes of temporaries that an algorithm may take.
         runs: how often a compiled program will run. The choice is then by the predicted seconds
             of all runs and of compiling once, so that a script of a few steps waits less. None
-            means so often that compiling does not count; an algorithm that is predicted to
-            compile for more than a second is left out even then. On CPU alone.
+            means so often that compiling does not count; but an algorithm that is predicted to
+            compile for more than a second then gives way to one that takes at most twice as
+            long per run. On CPU alone.
 
     Raises:
         ConvError: for any other `rule`, `workspace` or `runs`.

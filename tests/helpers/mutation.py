@@ -166,7 +166,7 @@ def _child(module: str, source: str, tests: list[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--module", choices=TESTS, action="append")
-    parser.add_argument("--limit", type=int, help="only so many mutants, evenly spaced")
+    parser.add_argument("--limit", type=int, help="at most this number of mutants, evenly spaced")
     parser.add_argument(
         "--seconds", type=float, default=300, help="of processor time, after which tests hang"
     )

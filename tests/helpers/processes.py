@@ -29,7 +29,7 @@ X, FILTERS = (8, 32, 32, 64), [(3, 3, 64, 64), (3, 3, 64, 64)]
 
 
 def run(number: int, patience: float = 240) -> list[dict[str, Any]]:
-    """What the first of so many processes found, once for each case.
+    """Starts `number` processes; what the first of them found, once for each case.
 
     Args:
         number: how many processes.

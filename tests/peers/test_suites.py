@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 OPERATIONS = [f"conv{transposed}{rank}d" for transposed in ("", "_transpose") for rank in (1, 2, 3)]
 SAMPLES = [(name, "float32") for name in (*OPERATIONS, "unfold")]
 SAMPLES += [(name, dtype) for name in OPERATIONS for dtype in ("complex64", "int64")]
-THINNED = {"unfold": 8, "complex64": 4, "int64": 4}  # of so many samples one is run
+THINNED = {"unfold": 8, "complex64": 4, "int64": 4}  # one sample in 8, or in 4, is run
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from jconv.testing._ways import WAYS
 from jconv.testing.soak.trial import EXPLICIT, Holes, Spec, Split, Trial
 
 BATCH = 16  # trials that are compiled as one program
-SPLIT_EVERY = 16  # batches; of each so many the last lies on devices
+SPLIT_EVERY = 16  # every 16th batch of trials is split over the simulated devices
 DEVICES = 4  # simulated ones in each child
 SMALL = 0.45  # of the trials on one device
 TERMS = 400  # pairs (o, k) of one small trial: what is nasty about it needs no more
