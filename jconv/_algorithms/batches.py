@@ -56,15 +56,15 @@ def in_chunks(
     return joined
 
 
-def one_by_one(fn: Callable[[jax.Array], jax.Array], a: jax.Array) -> jax.Array:
+def one_by_one(fn: Callable[[jax.Array], jax.Array], a: jax.Array, most: int) -> jax.Array:
     """fn of each example of a batch by itself, as one computation whatever the batch.
 
-    A few examples are calls side by side, whose kernels share their work among threads. More
-    are a loop, whose time to compile does not grow with the batch.
+    Up to `most` examples are calls side by side, whose kernels share their work among threads.
+    More are a loop, whose time to compile does not grow with the batch.
     """
     call = kept_apart(jax.jit(fn))
     n = a.shape[0]
-    if isinstance(n, int) and n <= MAX_CHUNKS:
+    if isinstance(n, int) and n <= min(most, MAX_CHUNKS):
         return lax.concatenate([call(lax.slice_in_dim(a, at, at + 1)) for at in range(n)], 0)
     return lax.map(lambda example: call(example[None])[0], a)
 

@@ -15,7 +15,7 @@ from jconv._algorithms.cost import moved, operands
 from jconv._algorithms.legs import groups_to_vmapped, vmapped_to_groups
 from jconv._core.geometry import Size
 from jconv._core.problem import ONE_WINDOW, Problem
-from jconv._planner.compile_time import LIMIT, compile_seconds
+from jconv._planner.compile_time import LIMIT, compile_seconds, most_calls
 from jconv._planner.workspace import workspace
 
 AHEAD = 5e-5  # seconds; a prediction must beat direct by this, as small ones are inaccurate
@@ -102,7 +102,7 @@ def _choose(problem: Problem, platform: str) -> Choice:
 
 
 def _compiling(problem: Problem, platform: str, name: str) -> float:
-    return compile_seconds(name, problem, lambda part: choose(part, platform).algorithm.name)
+    return compile_seconds(name, problem, Planner(platform).name_of)
 
 
 def _slow_to_compile(compared: dict[str, float], compiling: Callable[[str], float]) -> list[str]:
@@ -255,8 +255,12 @@ class Planner:
                 return groups_to_vmapped(result, problem.vmapped)
             return lax.map(lambda operands: self.run(planned, *operands), (a, b))
         one = at_once(problem, self.platform)
-        if one.policy != problem.policy and problem.leg != "filter_grad":
-            return one_by_one(lambda example: self.run(one, example, b), a)
         algorithm = choose(one, self.platform).algorithm
+        if one.policy != problem.policy and problem.leg != "filter_grad":
+            most = most_calls(algorithm.name, one, self.name_of)
+            return one_by_one(lambda example: self.run(one, example, b), a, most)
         with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
             return algorithm.run(one, self, a, b)
+
+    def name_of(self, part: Problem) -> str:
+        return choose(part, self.platform).algorithm.name

@@ -18,6 +18,7 @@ from jconv._algorithms.winograd import tile_size
 from jconv._core.problem import Problem
 
 LIMIT = 1.0  # seconds to compile; above, a slower algorithm may be chosen (WORTH_COMPILING)
+LIMIT_OF_CALLS = 4.0  # seconds to compile; calls for each example are a loop where they take longer
 TERMS_OF_A_CALL = 0.25  # a term in a kernel that is called again costs this share of a call
 
 
@@ -54,10 +55,14 @@ class Work:
             self.kernels + other.kernels, self.calls + other.calls, self.terms + other.terms
         )
 
+    @property
+    def copied(self) -> float:
+        """Calls that one more call of this work costs, since XLA copies what it calls."""
+        return self.kernels + self.calls + TERMS_OF_A_CALL * self.terms
+
     def again(self, times: float) -> Work:
-        """This work, and `times` more calls of what it has compiled, which XLA copies for each."""
-        each = self.kernels + self.calls + TERMS_OF_A_CALL * self.terms
-        return dataclasses.replace(self, calls=self.calls + times * each)
+        """This work, and `times` more calls of it."""
+        return dataclasses.replace(self, calls=self.calls + times * self.copied)
 
     @property
     def seconds(self) -> float:
@@ -77,6 +82,13 @@ def compile_seconds(name: str, problem: Problem, chosen: Chosen) -> float:
         chosen: what runs a part that an algorithm hands back to the planner.
     """
     return work(name, problem, chosen).seconds
+
+
+def most_calls(name: str, problem: Problem, chosen: Chosen) -> int:
+    """How many calls of one algorithm's program compile within `LIMIT_OF_CALLS`; at least one."""
+    once = work(name, problem, chosen)
+    left = max(LIMIT_OF_CALLS - once.seconds, 0.0)
+    return 1 + int(left / (SECONDS.call * max(once.copied, 1.0)))
 
 
 def work(name: str, problem: Problem, chosen: Chosen) -> Work:

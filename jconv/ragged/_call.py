@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jconv._algorithms import REGISTRY
 from jconv._check import settings
 from jconv._check.arrays import make_call
 from jconv._check.call import Call
@@ -19,14 +18,8 @@ from jconv._check.resolve import Resolved
 from jconv._core.errors import ConvError, Remedy, show
 from jconv._core.geometry import is_static
 from jconv._core.layout import Layout, LayoutError, parse_layout
-from jconv._core.problem import Problem
 from jconv._diagnosis.diagnose import resolve_or_explain
-from jconv._planner.choose import choose, excluded
-from jconv._planner.policy import capture
 from jconv.ragged._rule import Rule
-
-LARGEST_TILE = 6  # rows; outputs of one Winograd tile on an axis share their rounding errors
-EVERYWHERE = 2**20  # rows; stands for "all rows may hold rounding errors", as under fft
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +30,6 @@ class Setup:
     groups: int
     out_dtype: str
     precision: Any
-    smeared: int
 
     @property
     def bordered(self) -> bool:
@@ -84,25 +76,7 @@ def read_setup(op: str, call: Call, resolved: Resolved) -> Setup:
     rules = tuple(
         Rule(axis.k, s[a], d[a], b[a], padding[a], modes[a]) for a, axis in enumerate(axes)
     )
-    problem = resolved.problem
-    smeared = _smeared(capture(problem, call.precision))
-    return Setup(rules, problem.groups, problem.out_dtype, call.precision, smeared)
-
-
-def _smeared(problem: Problem) -> int:
-    """How many rows past the last window may hold rounding errors in place of zeros.
-
-    An algorithm that multiplies other numbers than the definition makes rounding errors where the
-    exact sum is zero: Winograd within a tile, the fast Fourier transform everywhere.
-    """
-    if not problem.static:
-        return 0  # direct runs
-    rounding = [a for a in REGISTRY if not a.exact and excluded(a, problem, "cpu") is None]
-    if not rounding:
-        return 0
-    tiled = all(a.name == "winograd" for a in rounding)
-    chosen = choose(problem, "cpu").algorithm
-    return LARGEST_TILE if tiled or chosen.exact or chosen.name == "winograd" else EVERYWHERE
+    return Setup(rules, resolved.problem.groups, resolved.problem.out_dtype, call.precision)
 
 
 def read_layout(op: str, layout: Any, ndim: int) -> Layout:

@@ -191,7 +191,6 @@ def _conv(
 ) -> tuple[Array, Array]:
     """x (N, i..., C) and w (k..., C, O) to y (N, `rows`..., O) and its sizes."""
     y_sizes = by_axis(Rule.outputs, setup, sizes)
-    widths = _strips("touched", setup)
     if any(is_static(row) and row == 0 for row in (*x.shape, *rows)) or 0 in w.shape:
         return jnp.zeros((x.shape[0], *rows, w.shape[-1]), setup.out_dtype), y_sizes
     x = lay.keep(x, sizes)
@@ -206,7 +205,7 @@ def _conv(
         preferred_element_type=setup.out_dtype,
         **_shared(setup),
     )
-    return lay.zero_beyond(y, y_sizes, widths), y_sizes
+    return lay.keep(y, y_sizes), y_sizes
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames="rows")
@@ -231,15 +230,8 @@ def _conv_transpose(
         **_shared(setup),
     )
     if not setup.laid_out:
-        return lay.zero_beyond(y, wanted, _strips("spilled", setup))
+        return lay.keep(y, wanted)
     return _laid_back(setup, y, wanted, rows).astype(setup.out_dtype)
-
-
-def _strips(beyond: str, setup: Setup) -> tuple[int, ...]:
-    """How many rows beyond each size, on each axis, may not be zero."""
-    # A Winograd tile of a transposed convolution has outputs for each residue of the stride.
-    rows = [(getattr(rule, beyond), rule.s if beyond == "spilled" else 1) for rule in setup.rules]
-    return tuple(width + setup.smeared * phases for width, phases in rows)
 
 
 def _shared(setup: Setup) -> dict[str, Any]:

@@ -7,7 +7,6 @@ and split them without rules of jconv's own.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,11 +16,11 @@ from jax import lax
 
 from jconv._core.geometry import Size, max_size
 
-WIDEST_STRIP = 16
-"""The most rows of each example that are zeroed in place, by a small write for each row. For more
-rows, one pass over the whole array is as fast."""
+MOST_SELECTED = 4
+"""The most possible starts of an example's rows on an axis that are slices to select from."""
 
 Low = tuple[Any, int, int]  # rows before each example: (for each example or for all, least, most)
+Start = tuple[Any, int, int]  # the row that each example begins at, likewise
 
 
 def valid(shape: Sequence[Size], sizes: jax.Array) -> jax.Array:
@@ -40,39 +39,12 @@ def keep(x: jax.Array, sizes: jax.Array, fill: Any = 0) -> jax.Array:
     return jnp.where(valid(x.shape, sizes), x, jnp.asarray(fill, x.dtype))
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def zero_beyond(y: jax.Array, sizes: jax.Array, widths: tuple[int, ...]) -> jax.Array:
-    """`keep` for a y that only holds other numbers in the first `widths` rows beyond each size.
-
-    Only these rows are zeroed, in place. That costs almost nothing, while `keep` reads and writes
-    all of y again. Tangents and cotangents go through `keep`, because they may hold anything.
-    """
-    if max(widths) > WIDEST_STRIP:
-        return keep(y, sizes)
-    for a, width in enumerate(widths):
-        if width:
-            rows = sizes[:, a, None] + jnp.arange(width, dtype=sizes.dtype)[None]
-            at = (slice(None),) * a
-
-            def strip(one: jax.Array, rows: jax.Array, at: Any = at) -> jax.Array:
-                return one.at[(*at, rows)].set(0, mode="drop", unique_indices=True)
-
-            y = jax.vmap(strip)(y, rows)
-    return y
-
-
-@zero_beyond.defjvp
-def _zero_beyond_jvp(widths: tuple[int, ...], primals: Any, tangents: Any) -> Any:
-    (y, sizes), (dy, _) = primals, tangents
-    return zero_beyond(y, sizes, widths), keep(dy, sizes)
-
-
 def lay(x: jax.Array, lows: Sequence[Low], rows: Sequence[Size], fill: Any = 0) -> jax.Array:
     """x moved into `rows` rows an axis, each example behind its own `low` rows; `fill` around."""
     starts, pads = [], [(0, 0, 0)]
     for size, (low, least, most), total in zip(x.shape[1:-1], lows, rows, strict=True):
         before = max(most, 0)
-        starts.append(before - low)
+        starts.append((before - low, before - most, before - least))
         pads.append((before, max_size(total - least - size, 0), 0))
     x = lax.pad(x, jnp.asarray(fill, x.dtype), [*pads, (0, 0, 0)])
     return _cut(x, starts, rows)
@@ -85,20 +57,34 @@ def lay_adjoint(
     starts, pads = [], [(0, 0, 0)]
     for size, (low, least, most), total in zip(g.shape[1:-1], lows, rows, strict=True):
         before = max(-least, 0)
-        starts.append(before + low)
+        starts.append((before + low, before + least, before + most))
         pads.append((before, max_size(total + most - size, 0), 0))
     g = lax.pad(g, jnp.zeros((), g.dtype), [*pads, (0, 0, 0)])
     return keep(_cut(g, starts, rows), sizes)
 
 
-def _cut(x: jax.Array, starts: Sequence[Any], rows: Sequence[Size]) -> jax.Array:
-    """`rows` rows an axis of each example, from its own start on."""
-    if all(isinstance(start, int) for start in starts):
-        for a, (start, total) in enumerate(zip(starts, rows, strict=True), start=1):
-            x = lax.slice_in_dim(x, start, start + total, axis=a)
+def _cut(x: jax.Array, starts: Sequence[Start], rows: Sequence[Size]) -> jax.Array:
+    """`rows` rows an axis of each example, from its own start on.
+
+    Where few starts are possible every one of them is a slice, and each example selects its own in
+    one fused loop. A slice at a traced start for each example is a gather, which XLA's CPU compiler
+    runs element by element.
+    """
+    gathered = []
+    for a, ((start, least, most), total) in enumerate(zip(starts, rows, strict=True), start=1):
+        if most - least >= MOST_SELECTED:
+            gathered.append(start)
+            continue
+        gathered.append(0)
+        cut = lax.slice_in_dim(x, least, least + total, axis=a)
+        for other in range(least + 1, most + 1):
+            own = lax.expand_dims(start == other, range(1, x.ndim))
+            cut = jnp.where(own, lax.slice_in_dim(x, other, other + total, axis=a), cut)
+        x = cut
+    if all(isinstance(start, int) for start in gathered):
         return x
     batch, channels = x.shape[0], x.shape[-1]
-    columns = [jnp.broadcast_to(jnp.asarray(v, jnp.int32), (batch,)) for v in (*starts, 0)]
+    columns = [jnp.broadcast_to(jnp.asarray(v, jnp.int32), (batch,)) for v in (*gathered, 0)]
 
     def one(example: jax.Array, start: jax.Array) -> jax.Array:
         return lax.dynamic_slice(example, list(start), (*rows, channels))

@@ -79,25 +79,6 @@ class Rule:
     def most_high(self) -> int:
         return max(high for _, high in self.pads)
 
-    @property
-    def touched(self) -> int:
-        """The most rows of y beyond an example's own whose windows read the example's rows."""
-        # Copied borders extend the example's rows, so windows that read them count as well.
-        highs = (high if self.modes[1] == "zeros" else min(high, 0) for _, high in self.pads)
-        reach = self.window - 1 - min(highs)
-        return max(-(-reach // self.s), 0)
-
-    @property
-    def spilled(self) -> int:
-        """The most rows beyond an example's own that a transposed convolution writes.
-
-        The last row written is s*(o-1) + K-1 - p0. The size is s*(o-1) + 1 + remainder where it
-        does not depend on the filter, and s*(o-1) + K - p0 - p1 + remainder otherwise.
-        """
-        if self.by_input:
-            return max(self.window - 1 - r - low for r, (low, _) in enumerate(self.pads))
-        return self.most_high
-
     def outputs(self, sizes: jax.Array) -> jax.Array:
         """The rows of each example's result, from the rows of the example, `sizes`."""
         rows = self.dilated(sizes)
