@@ -15,6 +15,7 @@ import pytest
 import jconv
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
 from jconv._algorithms.record import always_local
+from jconv._core.geometry import Axis
 from jconv._core.problem import LEGS, ONE_WINDOW, OPERANDS, OUTPUT, Leg, Problem
 from jconv._planner.choose import Planner, choose
 from jconv.testing import CASES
@@ -175,6 +176,21 @@ def test_a_large_batch_is_a_loop_of_the_same_bits():
     a, b = draw(problem)
     few = problem.replace(n=3)
     np.testing.assert_array_equal(run(problem, a, b)[7:10], run(few, a[7:10], b))
+
+
+def test_what_compiles_slowly_is_a_loop_over_few_examples_too():
+    """A sum of many dilated taps compiled for minutes when each example was a call of its own."""
+
+    def lowered(taps: int) -> str:
+        axes = (Axis(32, taps, 33 - taps), Axis(32, taps, 34 - 2 * taps, d=2))
+        problem = Problem("input_grad", axes, 16, 1, 40, 64, *["float32"] * 3, policy="local")
+        assert choose(problem, "cpu").algorithm.name == "gemm"
+        slots = (jax.ShapeDtypeStruct(problem.shape(s), "float32") for s in "yw")
+        run = functools.partial(Planner("cpu").run, problem)
+        return jax.jit(run).lower(*slots).as_text()
+
+    assert "stablehlo.while" in lowered(16)
+    assert "stablehlo.while" not in lowered(4)
 
 
 def test_the_choice_does_not_depend_on_the_batch_and_leaves_direct():
