@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import jax
 
+from jconv._algorithms.compiling import OfPart, Work, few_kernels
 from jconv._algorithms.cost import operands, widened
 from jconv._core.geometry import Size
 from jconv._core.problem import Problem, itemsize
@@ -44,6 +45,11 @@ def always_local(problem: Problem) -> str | None:
     return None
 
 
+def no_parts(problem: Problem) -> Iterable[Problem]:
+    """The `parts` of an algorithm that hands nothing on to the planner."""
+    return ()
+
+
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
     """One way to compute a leg.
@@ -58,7 +64,12 @@ class Algorithm:
         run: (problem, planner, a, b) -> the leg's output, in the output slot's shape. `a` and
             `b` are the leg's operands in the dtypes of their slots. The result may come in
             any dtype that holds it: the caller rounds it once.
-        workspace: bytes of temporaries that a run makes beside operands and result.
+        workspace: bytes of temporaries that a run makes beside operands and result, those of its
+            `parts` not counted.
+        parts: the problems that a run hands on to the planner, each kind once, with as many images
+            as a chunk of the batch has. The planner adds the workspace of the largest.
+        compiling: (problem, of_part) -> how many kernels and calls it leaves to XLA's CPU
+            compiler; `of_part(problem)` is that of a problem that is handed on.
         exact: whether it forms the products of the index equation and no others, so that it
             differs from any other exact algorithm only in the order of the sum.
         error: the root-mean-square error against float64, as a multiple of direct's, at most.
@@ -77,6 +88,8 @@ class Algorithm:
     cost: Callable[[Problem, Planner], float]
     run: Callable[[Problem, Planner, jax.Array, jax.Array], jax.Array]
     workspace: Callable[[Problem, str], Size] = rearranged
+    parts: Callable[[Problem], Iterable[Problem]] = no_parts
+    compiling: Callable[[Problem, OfPart], Work] = few_kernels
     exact: bool = True
     error: float = 2.0
     margin: Callable[[Problem], float] = lambda problem: MARGIN

@@ -102,7 +102,7 @@ def _choose(problem: Problem, platform: str) -> Choice:
 
 
 def _compiling(problem: Problem, platform: str, name: str) -> float:
-    return compile_seconds(name, problem, lambda part: choose(part, platform).algorithm.name)
+    return compile_seconds(BY_NAME[name], problem, lambda part: choose(part, platform).algorithm)
 
 
 def _slow_to_compile(compared: dict[str, float], compiling: Callable[[str], float]) -> list[str]:
@@ -197,7 +197,7 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
 
 
 def needs(algorithm: Algorithm, problem: Problem, platform: str) -> Size:
-    """Bytes of temporaries, those of parts that an algorithm hands back among them."""
+    """Bytes of temporaries, including those of parts that an algorithm hands on to the planner."""
     return workspace(algorithm, problem, platform, lambda part: choose(part, platform).algorithm)
 
 
