@@ -14,6 +14,7 @@ from jconv._explore.limits import MAX_SOLUTIONS, MAX_SOLVED, RefusedError, check
 from jconv._explore.mending import consistent_sizes, diagnosis_of, remedies_of
 from jconv._explore.plane import plane_answer
 from jconv._explore.question import (
+    TOLD,
     Question,
     one_or_each,
     read_address,
@@ -176,7 +177,7 @@ def _sizes(name: str, value: Any) -> tuple[int, ...]:
 def _form(question: Question) -> Answer:
     """The value of every field of the page; None where the call's shapes have no such size."""
     names = spatial_names(question.rank)
-    told = {"conv_input_grad": "x", "conv_filter_grad": "w"}.get(question.op)
+    told = TOLD.get(question.op)
     axes = []
     for axis, name in enumerate(names):
         rule, mode = question.padding[axis], question.padding_mode[axis]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from jconv._check import operations
 from jconv._core.layout import Layout, LayoutError, parse_layout
 from jconv._explore.limits import (
     MAX_ADDRESS,
@@ -20,13 +21,11 @@ from jconv._explore.limits import (
     check_taps,
 )
 
-OPERATIONS = ("conv", "conv_input_grad", "conv_filter_grad", "conv_transpose")
-ARRAYS = {
-    "conv": ("x", "w"),
-    "conv_input_grad": ("g", "w"),
-    "conv_filter_grad": ("x", "g"),
-    "conv_transpose": ("x", "w"),
-}
+OPERATIONS = ("conv", "conv_input_grad", "conv_filter_grad", "conv_transpose")  # that it shows
+ARRAYS = {name: tuple(operations.OPERATIONS[name].arrays) for name in OPERATIONS}
+TOLD = {"conv_input_grad": "x", "conv_filter_grad": "w"}
+"""The array whose shape a backprop is given in place of the array: its result's."""
+
 RULES = ("SAME", "SAME_LOWER", "VALID", "CAUSAL")
 MODES = ("zeros", "reflect", "edge", "circular")
 PER_AXIS = ("stride", "padding", "dilation", "input_dilation", "padding_mode",
@@ -85,10 +84,8 @@ class Question:
     def shapes(self) -> dict[str, tuple[Size, ...]]:
         """The shapes that a user of this operation gives, arrays first."""
         own = {name: getattr(self, name) for name in ARRAYS[self.op]}
-        if self.op == "conv_input_grad":
-            own["input_shape"] = self.x
-        if self.op == "conv_filter_grad":
-            own["filter_shape"] = self.w
+        if self.op in TOLD:
+            own[str(operations.OPERATIONS[self.op].result)] = getattr(self, TOLD[self.op])
         return own
 
     def settings(self) -> dict[str, Any]:

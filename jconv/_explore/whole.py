@@ -12,7 +12,7 @@ from jconv._core import geometry, symbols
 from jconv._core.errors import Remedy
 from jconv._core.geometry import Shape
 from jconv._explore.limits import RefusedError
-from jconv._explore.question import ARRAYS, DTYPES, Question, Size
+from jconv._explore.question import ARRAYS, DTYPES, TOLD, Question, Size
 from jconv._plan.plan import Plan, plan, plan_transpose
 
 
@@ -127,7 +127,7 @@ def in_full(question: Question) -> Question:
 
     Channels and batch are taken from the arrays.
     """
-    told = {"conv_input_grad": "x", "conv_filter_grad": "w"}.get(question.op)
+    told = TOLD.get(question.op)
     arrays = [getattr(question, name) for name in ARRAYS[question.op]]
     whole = all(len(shape) == question.rank + 2 for shape in arrays)
     if told is None or not whole or len(getattr(question, told)) != question.rank:
@@ -189,7 +189,7 @@ def _told(question: Question, name: str, value: tuple[Any, ...]) -> Question | N
     None where spatial sizes have no full shape to go into.
     """
     now = getattr(question, name)
-    told = (question.op, name) in (("conv_input_grad", "x"), ("conv_filter_grad", "w"))
+    told = TOLD.get(question.op) == name
     if told and len(value) == question.rank and len(now) != question.rank + 2:
         made = in_full(question.replace(**{name: value}))
         return made if len(getattr(made, name)) == question.rank + 2 else None
