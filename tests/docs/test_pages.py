@@ -61,6 +61,8 @@ def test_public_names_have_docstrings() -> None:
 def test_every_algorithm_has_a_page() -> None:
     named = {path.stem for path in (DOCS / "algorithms").glob("*.md")} - {"index"}
     assert named == set(jconv.algorithms())
+    index = (DOCS / "algorithms" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| \[(\w+)\]\(\1\.md\) ", index, re.MULTILINE)) == named
     for name in named:
         text = (DOCS / "algorithms" / f"{name}.md").read_text(encoding="utf-8")
         for heading in ("When it is chosen", "Its error", "NaNs, infinities and zeros", "Cost"):
