@@ -28,7 +28,10 @@ PAGES = sorted(
 
 
 @pytest.mark.parametrize("name", [page for page in PAGES if page not in ELSEWHERE])
-def test_code_runs_and_prints_what_the_page_says(name: str) -> None:
+def test_code_runs_and_prints_what_the_page_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # for the files that a page's code writes
     pages.run(name, (DOCS / name).read_text(encoding="utf-8"))
 
 
