@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import types
 from pathlib import Path
 
@@ -70,4 +71,13 @@ def test_every_algorithm_has_a_page() -> None:
         text = (DOCS / "algorithms" / f"{name}.md").read_text(encoding="utf-8")
         for heading in ("When it is chosen", "Its error", "NaNs, infinities and zeros", "Cost"):
             assert f"\n## {heading}\n" in text
-        assert re.search(r"^!\[.*\]\(\.\./pictures/", text, re.MULTILINE)
+        assert re.search(rf"^!\[.*\]\(\.\./pictures/algorithm_{name}\.svg", text, re.MULTILINE)
+
+
+def test_every_algorithm_has_the_picture_that_is_drawn_for_it() -> None:
+    drawn = runpy.run_path(str(DOCS / "pictures" / "draw_algorithms.py"))
+    pictures = {name: drawn["draw"](name) for name in jconv.algorithms()}
+    assert len(set(pictures.values())) == len(pictures)
+    for name, picture in pictures.items():
+        path = DOCS / "pictures" / f"algorithm_{name}.svg"
+        assert path.read_text(encoding="utf-8") == picture, "run docs/pictures/draw_algorithms.py"
