@@ -17,7 +17,7 @@ MARGIN = 1.2  # factor; what many small kernels lose on cores that do not share 
 
 
 class Planner(Protocol):
-    """What an algorithm may ask of the planner: to take over a simpler problem made of its own."""
+    """What an algorithm may ask of the planner: to predict and to run a simpler problem."""
 
     @property
     def platform(self) -> str: ...
@@ -28,10 +28,7 @@ class Planner(Protocol):
 
 
 def rearranged(problem: Problem, platform: str) -> Size:
-    """The workspace of an algorithm that copies operands and result once, in another order.
-
-    Simpler problems that it hands on limit their own temporaries when they run.
-    """
+    """The workspace of an algorithm that copies operands and result once, in another order."""
     return widened(problem) + int(operands(problem)) * itemsize(problem.wide_dtype)
 
 
@@ -97,7 +94,11 @@ class Algorithm:
 
 
 def static(problem: Problem, platform: str) -> str | None:
-    """Why no algorithm but direct supports a problem, if it is the problem's kind that decides."""
+    """The reason why only direct supports a problem, where that holds for any other algorithm.
+
+    There is such a reason for a problem without products, for one that vmap has mapped over both
+    operands, and for symbolic sizes. Otherwise None: the algorithm decides.
+    """
     if problem.empty:
         return "has no products to sum here"
     if problem.vmapped:
@@ -106,7 +107,7 @@ def static(problem: Problem, platform: str) -> str | None:
 
 
 def static_on_cpu(problem: Problem, platform: str) -> str | None:
-    """The same for the algorithms that are made for XLA's CPU backend."""
+    """`static` of an algorithm that is made for XLA's CPU backend: other platforms are refused."""
     if reason := static(problem, platform):
         return reason
     return None if platform == "cpu" else "only supports CPU"
