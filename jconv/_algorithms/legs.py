@@ -37,8 +37,8 @@ def widen(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.
 def part_of(problem: Problem, **changes: Any) -> Problem:
     """A simpler problem that is a part of this one, on widened operands.
 
-    Its operands look like float32 throughout. Where this problem's dtypes leave no room for the
-    rounding of transformed operands, its policy is "exact" in place of "auto".
+    All of its dtypes are wide, so the planner cannot see the dtypes of this problem. Where these
+    leave no room for the rounding of transformed operands, the part's policy is "exact", not "auto".
     """
     wide = problem.wide_dtype
     if not may_transform(problem) and problem.policy == "auto":
