@@ -38,7 +38,7 @@ def part_of(problem: Problem, **changes: Any) -> Problem:
     """A simpler problem that is a part of this one, on widened operands.
 
     All of its dtypes are wide, so the planner cannot see the dtypes of this problem. Where these
-    leave no room for the rounding of transformed operands, the part's policy is "exact", not "auto".
+    leave no room for the rounding of transformed operands, the policy "auto" becomes "exact".
     """
     wide = problem.wide_dtype
     if not may_transform(problem) and problem.policy == "auto":
