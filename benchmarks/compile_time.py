@@ -24,7 +24,8 @@ import jax
 import numpy as np
 
 import jconv
-from jconv._algorithms import REGISTRY
+from jconv._algorithms import BY_NAME, REGISTRY
+from jconv._algorithms.compiling import Work
 from jconv._core.problem import LEGS, OPERANDS, Problem
 from jconv._planner import compile_time
 from jconv._planner.choose import Planner, choose, excluded
@@ -72,8 +73,8 @@ def compiled_in(problem: Problem) -> float:
     return time.process_time() - start
 
 
-def work(problem: Problem, name: str) -> compile_time.Work:
-    return compile_time.work(name, problem, lambda part: choose(part, "cpu").algorithm.name)
+def work(problem: Problem, name: str) -> Work:
+    return compile_time.work(BY_NAME[name], problem, lambda part: choose(part, "cpu").algorithm)
 
 
 def measure(count: int, seed: int, every: bool) -> list[dict]:

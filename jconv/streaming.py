@@ -201,7 +201,7 @@ def conv_transpose(
 ) -> tuple[Array, Array]:
     """The next chunk of a transposed convolution, its overlap added to the one before.
 
-    Row o writes to the rows s*o to s*o + K-1, so that no result waits for a later chunk. The
+    Row o writes to the rows `s*o` to `s*o + K-1`, so that no result waits for a later chunk. The
     results joined are `jconv.conv_transpose(x, w, ...)` of the chunks joined, with the padding
     (0, K-s) in time, s rows for each row; the state left at the end holds what would follow.
 

@@ -1,7 +1,8 @@
 """The formulations of a leg in plain XLA, one module each; REGISTRY lists them.
 
-In it: a record for each algorithm (what it supports, costs and runs), the building blocks
-that they share (underscored), and the cost model's constants. There is no autodiff in here.
+In it: a module or package for each algorithm, which ends in its record (`record.Algorithm`); the
+building blocks that they share (`legs`, `batches`, `windows`, `im2col`, `col2im`, `lax_conv`); and
+what predictions are made of (`cost`, `cost_constants`, `compiling`). There is no autodiff in here.
 In: a `Problem` and two arrays. Out: the third array of the trilinear form.
 """
 

@@ -197,7 +197,7 @@ def _task(rows: float, inner: float, columns: float) -> tuple[float, float]:
 
 
 def sums_of_slices(problem: Problem, terms: float, slices: int = 1) -> float:
-    """Seconds of sums of `slices` slices in one loop; they have `terms` terms in all."""
+    """Seconds of a loop that adds up `slices` slices, which have `terms` elements in all."""
     if slices > CONSTANTS.many_slices:
         return terms / CONSTANTS.many_slices_rate
     return terms / (CONSTANTS.slices_rate * _width(problem))
@@ -248,7 +248,10 @@ def fresh_pages(size: float) -> float:
 
 
 def kernels(count: float, calls: float = 1.0) -> float:
-    """Seconds of `count` kernels, each called `calls` times, with their share of compiling."""
+    """Seconds of `count` kernels, each called `calls` times.
+
+    The time to compile them is included, spread over the calls of a program that `runs` assumes.
+    """
     c = CONSTANTS
     compiling = (c.kernel_compile + calls * c.kernel_compile_call) / c.runs
     return count * (calls * c.kernel_call + compiling)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import cost
+from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.lax_conv import adds_a_row, lax_conv
 from jconv._algorithms.legs import groups_to_vmapped, precision, vmapped_to_groups
 from jconv._algorithms.record import Algorithm, Planner, always_local
@@ -178,11 +179,16 @@ def seconds(problem: Problem, planner: Planner) -> float:
     return seconds + cost.fresh_pages(_workspace(problem, planner.platform))
 
 
+def compiling(problem: Problem, of_part: OfPart) -> Work:
+    return Work(kernels={"conv": 0, "input_grad": 2, "filter_grad": 6}[problem.leg])
+
+
 DIRECT = Algorithm(
     name="direct",
     supports=lambda problem, platform: None,
     cost=seconds,
     workspace=_workspace,
+    compiling=compiling,
     run=_run,
     error=1.0,
     local=always_local,

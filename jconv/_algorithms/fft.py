@@ -24,6 +24,7 @@ from jax import lax
 
 from jconv._algorithms import cost
 from jconv._algorithms.batches import chunk, in_chunks
+from jconv._algorithms.compiling import Work
 from jconv._algorithms.legs import may_transform, widen
 from jconv._algorithms.record import Algorithm, Planner, static_on_cpu
 from jconv._algorithms.windows import resize
@@ -180,5 +181,6 @@ FFT = Algorithm(
     supports=supports,
     cost=seconds,
     workspace=workspace,
+    compiling=lambda problem, of_part: Work(kernels=10),
     run=run,
 )

@@ -16,6 +16,7 @@ from jax import lax
 from jconv._algorithms import cost
 from jconv._algorithms.batches import chunk, in_chunks, unjoined_bytes
 from jconv._algorithms.col2im import col2im, count_loops
+from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.im2col import im2col, passes
 from jconv._algorithms.legs import precision, widen
 from jconv._algorithms.record import Algorithm, Planner, always_local, static
@@ -204,6 +205,17 @@ def workspace(problem: Problem, platform: str) -> int:
     return cost.widened(problem) + held
 
 
+def compiling(problem: Problem, of_part: OfPart) -> Work:
+    if pointwise(problem):
+        return Work(kernels=1)
+    chunks = -(-problem.n // images(problem))
+    if problem.leg != "input_grad":
+        return Work(kernels=6).again(chunks - 1)
+    counts = (-(-axis.k // axis.s) if axis.d == 1 else axis.k for axis in problem.axes)
+    terms = math.prod(counts) * problem.rank
+    return Work(1 + count_loops(problem.axes), 0, terms).again(chunks - 1)
+
+
 def margin(problem: Problem) -> float:
     if problem.rank == 1 or (pointwise(problem) and not FEW_TASKS):
         return 1.4  # factor; XLA's own convolution reads these pixels as well as a product does
@@ -219,6 +231,7 @@ GEMM = Algorithm(
     supports=supports,
     cost=seconds,
     workspace=workspace,
+    compiling=compiling,
     run=run,
     local=always_local,
     margin=margin,

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._algorithms import cost
+from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.legs import part_of, widen
 from jconv._algorithms.record import Algorithm, Planner, always_local, static
 from jconv._core.problem import ONE_WINDOW, OPERANDS, Problem, itemsize
@@ -113,11 +114,19 @@ def workspace(problem: Problem, platform: str) -> int:
     return cost.widened(problem) + (apart + merged) * itemsize(problem.wide_dtype)
 
 
+def compiling(problem: Problem, of_part: OfPart) -> Work:
+    count = blocks_of(problem)
+    filters = problem.groups  # cut out one by one, and set among zeros where they are merged
+    return Work(kernels=count + filters) + of_part(block_problem(problem)).again(count - 1)
+
+
 GROUPED = Algorithm(
     name="grouped",
     supports=supports,
     cost=seconds,
     run=run,
     workspace=workspace,
+    parts=lambda problem: [block_problem(problem)],
+    compiling=compiling,
     local=always_local,
 )

@@ -35,7 +35,11 @@ def widen(problem: Problem, a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.
 
 
 def part_of(problem: Problem, **changes: Any) -> Problem:
-    """A simpler problem that is a part of this one, on widened operands."""
+    """A simpler problem that is a part of this one, on widened operands.
+
+    All of its dtypes are wide, so the planner cannot see the dtypes of this problem. Where these
+    leave no room for the rounding of transformed operands, the policy "auto" becomes "exact".
+    """
     wide = problem.wide_dtype
     if not may_transform(problem) and problem.policy == "auto":
         changes["policy"] = "exact"
@@ -74,6 +78,6 @@ def groups_to_vmapped(array: jax.Array, vmapped: Shape, channel: int = -1) -> ja
 
 
 def precision(problem: Problem) -> tuple[lax.Precision, lax.Precision]:
-    """The precision of both operands, as lax names it."""
+    """The precision of both operands, for the argument of this name in lax's functions."""
     first, second = problem.precision
     return lax.Precision[first], lax.Precision[second]

@@ -20,6 +20,7 @@ from jax import lax
 
 from jconv._algorithms import cost
 from jconv._algorithms.batches import chunk, in_chunks, unjoined_bytes
+from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.legs import part_of, widen
 from jconv._algorithms.record import Algorithm, Planner, always_local, static
 from jconv._core.geometry import Axis
@@ -152,11 +153,24 @@ def workspace(problem: Problem, platform: str) -> int:
     return cost.widened(problem) + held * wide + unjoined_bytes(problem.n, size, out * wide)
 
 
+def compiling(problem: Problem, of_part: OfPart) -> Work:
+    chunks, total = -(-problem.n // images(problem)), Work()
+    for count, part in different_parts(problem):
+        total += Work(kernels=2 * count) + of_part(part).again(count - 1)
+    return total.again(chunks - 1)
+
+
+def handed_on(problem: Problem) -> list[Problem]:
+    return [part for _, part in different_parts(problem.replace(n=images(problem)))]
+
+
 PHASE = Algorithm(
     name="phase",
     supports=supports,
     cost=seconds,
     run=run,
     workspace=workspace,
+    parts=handed_on,
+    compiling=compiling,
     local=always_local,
 )

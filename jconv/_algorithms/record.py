@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import jax
 
+from jconv._algorithms.compiling import OfPart, Work, few_kernels
 from jconv._algorithms.cost import operands, widened
 from jconv._core.geometry import Size
 from jconv._core.problem import Problem, itemsize
@@ -16,7 +17,7 @@ MARGIN = 1.2  # factor; what many small kernels lose on cores that do not share 
 
 
 class Planner(Protocol):
-    """What an algorithm may ask of the planner: to take over a simpler problem made of its own."""
+    """What an algorithm may ask of the planner: to predict and to run a simpler problem."""
 
     @property
     def platform(self) -> str: ...
@@ -27,10 +28,7 @@ class Planner(Protocol):
 
 
 def rearranged(problem: Problem, platform: str) -> Size:
-    """The workspace of an algorithm that copies operands and result once, in another order.
-
-    Simpler problems that it hands on limit their own temporaries when they run.
-    """
+    """The workspace of an algorithm that copies operands and result once, in another order."""
     return widened(problem) + int(operands(problem)) * itemsize(problem.wide_dtype)
 
 
@@ -42,6 +40,11 @@ def mixes_windows(problem: Problem) -> str | None:
 def always_local(problem: Problem) -> str | None:
     """The `local` of an algorithm that sums the products of an output's own window alone."""
     return None
+
+
+def no_parts(problem: Problem) -> Iterable[Problem]:
+    """The `parts` of an algorithm that hands nothing on to the planner."""
+    return ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,12 @@ class Algorithm:
         run: (problem, planner, a, b) -> the leg's output, in the output slot's shape. `a` and
             `b` are the leg's operands in the dtypes of their slots. The result may come in
             any dtype that holds it: the caller rounds it once.
-        workspace: bytes of temporaries that a run makes beside operands and result.
+        workspace: bytes of temporaries that a run makes beside operands and result, those of its
+            `parts` not counted.
+        parts: the problems that a run hands on to the planner, each kind once, with as many images
+            as a chunk of the batch has. The planner adds the workspace of the largest.
+        compiling: (problem, of_part) -> how many kernels and calls it leaves to XLA's CPU
+            compiler; `of_part(problem)` is that of a problem that is handed on.
         exact: whether it forms the products of the index equation and no others, so that it
             differs from any other exact algorithm only in the order of the sum.
         error: the root-mean-square error against float64, as a multiple of direct's, at most.
@@ -77,6 +85,8 @@ class Algorithm:
     cost: Callable[[Problem, Planner], float]
     run: Callable[[Problem, Planner, jax.Array, jax.Array], jax.Array]
     workspace: Callable[[Problem, str], Size] = rearranged
+    parts: Callable[[Problem], Iterable[Problem]] = no_parts
+    compiling: Callable[[Problem, OfPart], Work] = few_kernels
     exact: bool = True
     error: float = 2.0
     margin: Callable[[Problem], float] = lambda problem: MARGIN
@@ -84,7 +94,11 @@ class Algorithm:
 
 
 def static(problem: Problem, platform: str) -> str | None:
-    """Why no algorithm but direct supports a problem, if it is the problem's kind that decides."""
+    """The reason why only direct supports a problem, where that holds for any other algorithm.
+
+    There is such a reason for a problem without products, for one that vmap has mapped over both
+    operands, and for symbolic sizes. Otherwise None: the algorithm decides.
+    """
     if problem.empty:
         return "has no products to sum here"
     if problem.vmapped:
@@ -93,7 +107,7 @@ def static(problem: Problem, platform: str) -> str | None:
 
 
 def static_on_cpu(problem: Problem, platform: str) -> str | None:
-    """The same for the algorithms that are made for XLA's CPU backend."""
+    """`static` of an algorithm that is made for XLA's CPU backend: other platforms are refused."""
     if reason := static(problem, platform):
         return reason
     return None if platform == "cpu" else "only supports CPU"

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jconv._algorithms import cost
 from jconv._algorithms.batches import chunk, in_chunks, unjoined_bytes
+from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.legs import part_of, widen
 from jconv._algorithms.record import Algorithm, Planner, static
 from jconv._algorithms.windows import resize
@@ -129,6 +130,11 @@ def workspace(problem: Problem, platform: str) -> int:
     return total
 
 
+def compiling(problem: Problem, of_part: OfPart) -> Work:
+    chunks = -(-problem.n // images(problem))
+    return (Work(kernels=5) + of_part(dense(problem))).again(chunks - 1)
+
+
 def local(problem: Problem) -> str | None:
     if problem.leg == "filter_grad" and any(axis.o % axis.d for axis in problem.axes):
         return "would multiply added zeros of g with rows of x that no window reads"
@@ -141,5 +147,7 @@ SPACE_TO_BATCH = Algorithm(
     cost=seconds,
     run=run,
     workspace=workspace,
+    parts=lambda problem: [dense(problem.replace(n=images(problem)))],
+    compiling=compiling,
     local=local,
 )

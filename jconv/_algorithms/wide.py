@@ -155,5 +155,6 @@ WIDE = Algorithm(
     cost=seconds,
     margin=lambda problem: 1.15,  # factor; it is one convolution, as direct is
     workspace=workspace,
+    parts=lambda problem: [whole(problem)],
     run=run,
 )

@@ -17,9 +17,12 @@ class Operation:
         name: the public function's.
         arrays: its array arguments in order, and the slot of the trilinear form each stands in.
         leg: the leg of the trilinear form that it runs.
-        result: the argument that tells the result's shape; None where the shape follows.
-        settings: its other keywords.
-        sizes: from a Spec of a call to (n, c, f, i, k, o), or a ConvError.
+        result: the argument that tells the result's shape; None where the shape follows from the
+            arrays and settings.
+        settings: its other keywords, each a field of `Call`. A field that is not among them keeps
+            its default in every call.
+        sizes: a function of a `Spec` (a call whose settings have been read) that returns
+            (n, c, f, i, k, o), or raises a ConvError where shapes do not fit together.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The public operations, one record each: everything else that lists them reads it from here.
 
-A new operation is one record, one function of its sizes where those of another do not serve, and
-the public function with its signature.
+A new operation is one record here, a function in `sizes` unless another operation's serves, and the
+public function in `_ops/conv.py`. docs/architecture.md adds one as an example.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Padding modes other than zeros: the border rows of an array, and the adjoint that returns them.
+"""Padding modes other than zeros: rows put around an array, and the adjoint of that.
 
-A mode pads one side of an axis of the undilated x; negative amounts crop after that. A border is
-zeros, or a copy of rows of x: reflect takes the rows next to the edge in reverse, edge repeats
-the last row, circular takes the rows of the other end. The adjoint adds each border's cotangent
-to the rows it was copied from, written out (no transposition by JAX in here, so that it is right
-inside shard_map too). An axis that is zeros on both sides is padded by the convolution itself.
+A border is the rows that one side of one axis of x is padded with, before any input dilation. It
+is zeros, or a copy of rows of x: reflect takes the rows next to the edge in reverse, edge repeats
+the last row, circular takes the rows of the other end. A side whose amount is negative is cropped
+once the axis has its borders. The adjoint adds each border's cotangent to the rows that it was
+copied from. It is written out and not left to JAX's transposition, which would add a second sum
+over devices inside shard_map. An axis of zeros on both sides is padded by the convolution itself.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from jconv._core.problem import Borders
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """The borders that one device makes: `Borders` of the axes that are not split."""
+    """The `Borders` that one device makes alone: on the axes that no mesh axis splits."""
 
     modes: tuple[tuple[str, str], ...]
     sizes: Shape

@@ -1,9 +1,10 @@
-"""An operand that lies otherwise than a leg wants it: what is sent to bring it there, and how.
+"""An operand that is not sharded as a leg needs it: the steps that bring it there.
 
-Each dimension of an array is split over some mesh axes, outer first. Four steps lead from one
-split to another: a dimension's parts are *cut* smaller where each device holds what it is to keep,
-*exchanged* for parts of another dimension over the same mesh axes, *permuted* where devices hold
-parts in another order, and *gathered* where they are to hold more than they do.
+How an array lies is a `Spec`: for each dimension the mesh axes that split it, outer first. Steps
+of four kinds lead from one Spec to another. A *cut*: every device keeps a part of what it holds.
+An *exchange*: devices along some mesh axes swap parts, so that these axes split another dimension
+than before. A *permutation*: devices swap whole parts, so that the same dimension is split over
+other mesh axes or in another order. A *gather*: every device receives the parts of others.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ Axes = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step of bringing an operand to where a leg wants it.
+    """One step from how an operand lies to how a leg needs it.
 
     Attributes:
-        kind: what is done.
+        kind: which of the four, as the module's docstring describes them.
         dim: the dimension that changes.
-        names: the mesh axes that the step is over; in a permutation those of the parts held.
-        wanted: in a permutation the mesh axes in the order that is wanted.
-        into: in an exchange the dimension that is split from then on.
-        sent: elements that a device sends.
+        names: the mesh axes along which devices cut, exchange or gather; in a permutation the
+            mesh axes that split `dim` before.
+        sent: elements that one device sends.
+        wanted: in a permutation the mesh axes that split `dim` afterwards.
+        into: in an exchange the dimension that `names` split afterwards.
     """
 
     kind: Literal["cut", "exchange", "permute", "gather"]
@@ -48,11 +50,12 @@ class Step:
 def steps_between(
     shape: Shape, lies: Spec, wanted: Spec, sizes: Mapping[str, Size]
 ) -> tuple[Step, ...]:
-    """The steps from how an array lies to how it is wanted, in their order.
+    """The steps that take an array from one Spec to another, in the order to take them.
 
     Args:
         shape: of the whole array.
-        lies, wanted: the mesh axes of each dimension.
+        lies: how the array lies now.
+        wanted: how it is to lie.
         sizes: the mesh axes' sizes.
     """
     lies, wanted = (
@@ -75,7 +78,7 @@ def steps_between(
             part[into] = _share(shape[into], wanted[into], sizes)
 
     def cut_what_is_at_hand() -> None:
-        """A dimension is cut over mesh axes that split no other one: all of its parts are here."""
+        """Cut along mesh axes that split no dimension now: each device holds all parts to cut."""
         for dim, names in enumerate(wanted):
             added, used = names[len(have[dim]) :], {name for held in have for name in held}
             if added and names[: len(have[dim])] == have[dim] and not used & set(added):
@@ -108,7 +111,7 @@ def in_equal_parts(shape: Shape, lies: Spec, wanted: Spec, sizes: Mapping[str, i
 
 
 def bring(part: jax.Array, steps: Sequence[Step], sizes: Mapping[str, int]) -> jax.Array:
-    """A device's part of an array after the steps; they are for parts of one size."""
+    """A device's part of an array after `steps`, where `in_equal_parts` is true of the array."""
     for step in steps:
         if step.kind == "cut":
             part = _cut(part, step.dim, step.names, sizes)
@@ -135,10 +138,11 @@ def _cut(part: jax.Array, dim: int, names: Axes, sizes: Mapping[str, int]) -> ja
 
 
 def _reordered(held: Axes, wanted: Axes, sizes: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Who sends to whom, as places in the order of `wanted`, where parts are held as `held` says.
+    """(sender, receiver) of each part, when the axes that split a dimension change their order.
 
-    A device at some place along each mesh axis holds the part of that place in `held`'s order,
-    which is the part of another device in the order of `wanted`.
+    Devices are numbered over the mesh axes `wanted` in this order, the last axis fastest. Numbered
+    over the axes in the order `held`, a device has the number of the part that it holds. A part
+    goes to the device that has the part's number in the order `wanted`.
     """
     places = itertools.product(*(range(sizes[name]) for name in wanted))
     sends = []

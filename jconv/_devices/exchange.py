@@ -1,8 +1,9 @@
-"""Rows sent between neighbours: a device's part of an axis made into what its windows read.
+"""Rows sent between the devices that hold neighbouring parts of one spatial axis.
 
-Both directions are here: `receive` brings neighbours' rows to a part (and makes its borders), and
-`give_back` is its adjoint, which returns cotangents of received rows to the parts that own them.
-Written out, so that neither relies on JAX to transpose it.
+`receive` puts the rows that a device's windows read around its own ones (and makes its borders).
+`give_back` is the adjoint: it returns the cotangents of received rows to the devices that own
+these rows. It is written out and not left to JAX's transposition, which would add a second sum
+over devices inside shard_map.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def give_back(rows: jax.Array, dim: int, names: Names, halo: Halo) -> jax.Array:
 
 
 def without_tail(x: jax.Array, dim: int, names: Names, parts: int, size: int) -> jax.Array:
-    """A part whose rows beyond the whole axis' `size`, which hold anything, are zeros."""
+    """A part with zeros for its rows beyond the whole axis' `size`, which may hold anything."""
     rows = x.shape[dim]
     if rows * parts == size:
         return x
@@ -71,12 +72,12 @@ def without_tail(x: jax.Array, dim: int, names: Names, parts: int, size: int) ->
 
 
 def own_outputs(y: jax.Array, dim: int, names: Names, halo: Halo) -> jax.Array:
-    """A part's outputs among those that the local convolution makes."""
+    """A part's own outputs, cut from those that the local convolution makes (see Halo.shifts)."""
     return _cut(y, dim, names, halo.shifts, halo.made)
 
 
 def as_outputs(g: jax.Array, dim: int, names: Names, halo: Halo) -> jax.Array:
-    """The adjoint: a part's cotangents as those of all outputs of the local convolution."""
+    """The adjoint of `own_outputs`: cotangents of a part, zeros for the other local outputs."""
     g = without_tail(g, dim, names, halo.parts, halo.out)
     return _place(g, dim, names, halo.shifts, halo.axis.o)
 
@@ -94,9 +95,9 @@ def _joined(x: jax.Array, dim: int, names: Names, halo: Halo) -> jax.Array:
 
 
 def _send(rows: jax.Array, names: Names, halo: Halo, distance: int) -> jax.Array:
-    """What the part `distance` further on holds; zeros where there is none."""
+    """The `rows` of the device `distance` parts further on; zeros where there is no such part."""
     if distance % halo.parts == 0:
-        return rows  # once around the ring
+        return rows  # the way around a ring of parts ends at the device itself
     pairs = [
         ((part + distance) % halo.parts, part)
         for part in range(halo.parts)

@@ -1,4 +1,4 @@
-"""What shardings a call on explicit mesh axes asks for, and the one thing it may not leave open."""
+"""The keyword `out_sharding`, and calls whose shardings over explicit mesh axes are ambiguous."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def read_out_sharding(op: str, value: Any, ndim: int) -> PartitionSpec | None:
 
 
 def permuted(spec: PartitionSpec, order: tuple[int, ...]) -> Spec:
-    """A spec of an array in a caller's layout as one of the library's own."""
+    """The mesh axes of each dimension in jconv's own layout, from a spec in the caller's layout.
+
+    `order` is that slot's field of the caller's Layout.
+    """
     return tuple(jax_sharding.names_of(spec[at]) for at in order)
 
 
@@ -80,7 +83,7 @@ def _ambiguous(
         entries.append(kept[0] if len(kept) == 1 else kept or None)
     spec = PartitionSpec(*entries)
     lies = f"jax.P({', '.join(map(repr, entries))})"
-    if jax.sharding.get_abstract_mesh().empty:  # a spec alone would name axes of no mesh
+    if jax.sharding.get_abstract_mesh().empty:  # no mesh is set: JAX takes no bare spec then
         lies = f"jax.NamedSharding(jax.typeof({moved}).sharding.mesh, {lies})"
     call = f"jax.sharding.reshard({moved}, {lies})"
     return ConvError(
@@ -95,7 +98,7 @@ def _ambiguous(
 
 
 def laid_out(array: jax.Array, spec: PartitionSpec) -> jax.Array:
-    """A result that lies as `spec` says, where the mesh's axes are explicit or automatic."""
+    """The array sharded as `spec` says, over a mesh whose axes are explicit or automatic."""
     mesh = jax.sharding.get_abstract_mesh()
     explicit = jax_sharding.mesh_of(jax.typeof(array))
     if explicit is not None:

@@ -6,8 +6,9 @@ the rows r of the input for which::
 
     b*r + p0 = s*(m*O + t) + d*k          0 <= t < O, 0 <= k < the filter's taps
 
-Where I*b = O*s these rows lie alike around every part's own rows; elsewhere they move with m, and
-the largest halo is exchanged and cut by the part's index. No JAX is imported here.
+Where I*b = O*s these rows begin equally far before each part's own rows. Elsewhere the distance
+depends on m: every device then receives the largest halo that any part needs, and cuts out the
+rows that its own part reads. No JAX is imported here.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ NOTHING = -1  # the source of a row that no part holds: zeros
 
 @dataclasses.dataclass(frozen=True)
 class Border:
-    """What stands in the rows outside of an axis: (low, high) rows of it, and a mode on each side.
+    """The padding of one axis: how many rows in front and behind, and the mode of each side.
 
-    Amounts may be negative: that many rows of the axis are then not read.
+    Amounts may be negative: that many rows of the axis itself are then not read.
     """
 
     low: int
@@ -46,13 +47,14 @@ class Halo:
         made: O, outputs of one device.
         axis: the axis of the local convolution, which makes made + max(shifts) outputs.
         low, high: rows that a device receives from the parts before and after its own.
-        blank: rows of zeros below and above the received ones.
+        blank: rows of zeros to put before and after the received ones.
         ring: whether the first part follows the last one (circular borders).
-        starts: for each part, where the local input begins in [blank, low, rows, high, blank].
-        sources: where borders are made: for each part, the place in [low, rows, high] that each
-            row of the local input is copied from, or NOTHING for zeros.
-        shifts: for each part, outputs made before its first one. They differ where the input is
-            dilated and a part begins between two rows of it.
+        starts: for each part, at which of the rows [blank, low, rows, high, blank], laid end to
+            end, the local input begins.
+        sources: for each part, which of the rows [low, rows, high] each row of the local input is
+            copied from, or NOTHING for zeros. None for an axis without borders: `starts` says it.
+        shifts: for each part, outputs that the local convolution makes before the part's own
+            first one. Not 0 where the input is dilated and a part begins between two rows of it.
     """
 
     parts: int
@@ -85,7 +87,7 @@ class Halo:
 
 
 def split_axis(axis: Axis, parts: int, border: Border | None = None) -> Halo:
-    """The halo of a window axis (that of conv, or of input_grad with its roles swapped).
+    """The halo of one of a leg's `Problem.window_axes`, for the input that its windows read.
 
     With a border the axis is that of the input before it is padded: p0 is the border's low side.
     """
@@ -113,8 +115,10 @@ def split_axis(axis: Axis, parts: int, border: Border | None = None) -> Halo:
 def _windows(axis: Axis, parts: int, made: int) -> tuple[tuple[int, ...], list[int], int]:
     """For each part its shift and the first row that it reads; and the local low padding.
 
-    Coordinates are those of the dilated input. All parts need the same phase to it, so some make
-    a few outputs before their own: s*shift is congruent to the difference of phases modulo b.
+    All devices run one program, so the first window of every part has to begin equally far behind
+    a row of the dilated input, which has a row at each multiple of b. That distance is the first
+    part's, (-p0) mod b. A part whose own first window begins elsewhere makes `shift` outputs
+    before it, so that the window of the earliest one does.
     """
     step = axis.b // math.gcd(axis.s, axis.b)
     phase = -axis.p0 % axis.b
@@ -128,7 +132,7 @@ def _windows(axis: Axis, parts: int, made: int) -> tuple[tuple[int, ...], list[i
 
 
 def _zeros(axis: Axis, rows: int, firsts: Sequence[int], read: int) -> dict[str, Any]:
-    """The exchange where every row outside of the input is zero."""
+    """The fields of a Halo that depend on the padding, for an axis padded with zeros."""
     low = high = 0
     parts = range(_active(axis.o, len(firsts)))
     for part in parts:
@@ -150,9 +154,10 @@ def _active(out: int, parts: int) -> int:
 
 
 def _places(border: Border, size: int, tail: int, first: int, read: int) -> list[int | None]:
-    """Where in the parts, laid end to end, each of `read` rows from `first` on is copied from.
+    """For each of `read` rows from `first` on, the row that it is copied from; None for zeros.
 
-    `tail` rows fill up the last parts; a ring has to step over them.
+    Rows are counted over all parts laid end to end. The last parts are filled up with `tail` rows,
+    which the other end's rows of a circular border lie beyond.
     """
     found: list[int | None] = []
     for row in range(first, first + read):
@@ -173,6 +178,7 @@ def _places(border: Border, size: int, tail: int, first: int, read: int) -> list
 
 
 def _sources(places: Sequence[Sequence[int | None]], rows: int) -> dict[str, Any]:
+    """The fields of a Halo that depend on the padding, for an axis with borders."""
     low = high = 0
     for part, row in enumerate(places):
         known = [place for place in row if place is not None]

@@ -1,7 +1,8 @@
 """One leg on one device: what it receives, the local problem it runs, and what is added up.
 
-This is the code of every kind of mesh: inside shard_map, behind custom_partitioning and on
-explicit axes. The arrays are a device's parts; the mesh axes' names can be used in collectives.
+Every way to many devices ends here: jconv.sharding inside shard_map, custom_partitioning on
+automatic mesh axes, and explicit mesh axes. Arrays here are one device's parts, and collectives
+may name the mesh axes.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class LocalLeg:
         problem: the whole leg's problem.
         split: how it is split.
         halos: for each spatial axis that is split, what is exchanged.
-        local: the problem that every device runs, borders made already.
-        steps: for each operand what brings it from where it lies to where `split` has it.
+        local: the problem that every device runs, on an input that has its borders already.
+        steps: for each operand, how it is brought from how it lies to how `split` needs it.
     """
 
     problem: Problem
@@ -84,9 +85,9 @@ def localize(problem: Problem, split: Split) -> LocalLeg:
         f=share("f", problem.f),
         vmapped=tuple(share("v", size) for size in problem.vmapped),
     )
-    if any(halo is not None for halo in halos):  # images too large for one device
+    if any(halo is not None for halo in halos):  # a user who splits rows lacks memory
         local = local.replace(frugal=True)
-    if split.reduced(problem.leg):  # what is added up is rounded once, afterwards
+    if split.reduced(problem.leg):  # the devices' sums are rounded once, after they are added
         local = local.replace(**{f"{OUTPUT[problem.leg]}_dtype": local.wide_dtype})
     return LocalLeg(problem, split, tuple(halos), local)
 
@@ -166,9 +167,11 @@ def _bordered_input_grad(leg: LocalLeg, g: jax.Array, w: jax.Array, run: RunLeg)
 
 
 def _without_tails(leg: LocalLeg, slot: Slot, array: jax.Array) -> jax.Array:
-    """Zeros in what fills up an operand's part along the channels or the batch that are summed.
+    """A part of an operand, with zeros in what fills it up along dimensions that the leg sums over.
 
-    Spatial axes are left to the exchange, which knows which rows it reads.
+    A last part that is smaller than the others is filled up with numbers that may be anything, and
+    a sum over the batch or over channels would add them. Spatial axes are left to the exchange,
+    which knows which rows are read.
     """
     problem, split = leg.problem, leg.split
     shape = problem.shape(slot)

@@ -1,7 +1,8 @@
 """What a leg sends and holds on a mesh, before it runs: shapes, halo rows and bytes on one device.
 
-Numbers are those of the compiled program: bytes are the operands of its collectives. With symbols
-the parts of an axis are taken to line up (i = D*I, o = D*O, I*b = O*s), and halos to fit in a part.
+Bytes are the operands of the compiled program's collectives. Where sizes are symbols, plans assume
+that the D parts of an axis line up (i = D*I, o = D*O, I*b = O*s, in the letters of `halo`) and that
+a halo comes from the next part alone.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ class LegDevices:
     Attributes:
         split: the mesh axes of every dimension that is split, by its name.
         shapes: a device's part of x, w and y, in the library's own layout (channels last).
-        specs: the mesh axes of each dimension of x, w and y as the leg uses them, so after an
-            operand that cannot stay split is brought together; in the same layout.
+        specs: the mesh axes of each dimension of x, w and y as the leg uses them (so after an
+            operand that cannot stay split is gathered), in the library's own layout.
         halo: for each spatial axis the rows received from before and after; (0, 0) for none.
-        permuted: bytes that a device sends to another one each time, rows of the halos.
+        permuted: bytes that a device sends to single other devices: halo rows, and parts of
+            operands that belong on another device.
         reduced: bytes of the partial result that devices add up.
-        gathered: bytes of the parts that a device sends where an operand is brought together.
-        reasons: why it is.
+        gathered: bytes that a device sends where an operand is gathered, or its split exchanged
+            for that of another dimension.
+        reasons: why operands are gathered or exchanged, a sentence for each mesh axis.
         algorithm: what every device runs on its parts.
     """
 
@@ -69,7 +72,7 @@ def legs_devices(
 ) -> tuple[tuple[str, LegDevices], ...]:
     """The three legs of a convolution whose x (or y) and w lie as `specs` says.
 
-    The slot that is not told lies as the forward operation leaves it.
+    The slot that `specs` leaves out lies as the forward operation leaves its result.
     """
     known: dict[Slot, Spec] = dict(specs)
     if "y" not in known:
@@ -167,7 +170,7 @@ def _permuted(leg: LocalLeg) -> int:
 def _permuted_rows(
     problem: Problem, shapes: Mapping[Slot, Shape], halo: tuple[tuple[Size, Size], ...]
 ) -> Size:
-    """The same for symbols: each halo's rows, rows of earlier axes' halos among them."""
+    """`_permuted` where sizes are symbols; rows sent include the halos of earlier axes."""
     slot = OPERANDS[problem.leg][0]
     shape, first, total = list(shapes[slot]), len(problem.vmapped) + 1, 0
     for a, (low, high) in enumerate(halo):
@@ -188,7 +191,7 @@ def _reduced(problem: Problem, split: Split, shapes: Mapping[Slot, Shape]) -> Si
 def _brought(
     problem: Problem, split: Split, specs: Mapping[Slot, Spec], kinds: tuple[str, ...]
 ) -> Size:
-    """Bytes sent in steps of some kinds, where an operand lies otherwise than the leg wants it."""
+    """Bytes that a device sends in `steps_between` of these kinds, for both operands."""
     total: Size = 0
     for slot in OPERANDS[problem.leg]:
         wanted = split.spec(problem, slot)

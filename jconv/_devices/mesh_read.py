@@ -22,13 +22,15 @@ def read_split(
     layout: Layout,
     scope: Any,
 ) -> tuple[dict[str, Size], dict[Slot, Spec]] | None:
-    """A mesh's sizes, and how every array lies on it in the library's own layout; None for none.
+    """A mesh's sizes, and the Spec of every array in the library's own layout; None for no mesh.
 
     Args:
         op: the operation that is planned.
-        mesh, specs: as they were given.
-        shapes, layout: of the arrays, the caller's.
-        scope: that of the symbols.
+        mesh: the plan's keyword, as the user gave it.
+        specs: the partition spec of each array argument, as the user gave it.
+        shapes: of the array arguments, in the caller's layout.
+        layout: the caller's.
+        scope: the scope of the symbols in sizes.
     """
     if mesh is None:
         for name in [name for name, spec in specs.items() if spec is not None]:
@@ -53,7 +55,7 @@ def read_split(
 
 
 def read_mesh(op: str, value: Any) -> dict[str, Any]:
-    """The mesh axes and their sizes, of a mapping or a jax.sharding.Mesh; text is a symbol."""
+    """The size of every mesh axis, from a mapping or a jax.sharding.Mesh; text is a symbol."""
     shape = getattr(value, "shape", value)
     if isinstance(shape, Mapping) and all(isinstance(name, str) for name in shape):
         sizes = dict(shape)
@@ -69,7 +71,7 @@ def read_mesh(op: str, value: Any) -> dict[str, Any]:
 
 
 def read_spec(op: str, argument: str, value: Any, ndim: int, mesh: Mapping[str, Size]) -> Spec:
-    """The mesh axes of each dimension, in the caller's layout; none for None."""
+    """The mesh axes of each dimension, in the caller's layout; a spec of None splits none."""
     given = () if value is None else value
     entries = tuple(given) if hasattr(given, "__iter__") and not isinstance(given, str) else (0,)
     read = [_names(entry) for entry in entries]
@@ -95,7 +97,7 @@ def _names(entry: Any) -> tuple[str, ...]:
 def check_divided(
     op: str, argument: str, shape: tuple[Size, ...], spec: Spec, mesh: Mapping[str, Size]
 ) -> None:
-    """Refuse an array that JAX cannot lay out: parts of its dimensions have to be of one size."""
+    """Refuse a spec that JAX cannot use: all parts of a dimension must be of one size."""
     for at, (size, names) in enumerate(zip(shape, spec, strict=True)):
         parts = 1
         for name in names:

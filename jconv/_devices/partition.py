@@ -1,9 +1,9 @@
-"""A leg lowered for many devices: by shardings the compiler propagates, or those that avals carry.
+"""A leg lowered for many devices, whose mesh axes are automatic or explicit (JAX's AxisType).
 
-Auto axes: what a leg lowers to is wrapped in custom_partitioning. The compiler propagates
-shardings by the rule given here, then asks back, with the shardings that it found, for the program
-of one device. Explicit axes: avals say how arrays lie, so the leg is a shard_map over those axes.
-Both run the same code on every device, `run_local`.
+Automatic axes: the leg is wrapped in custom_partitioning. The compiler propagates shardings by
+`sharding_rule`, then calls back with the shardings that it found, for the program of one device.
+Explicit axes: the types of the operands say how they are sharded, so the leg is a shard_map over
+these axes. Either way each device runs `run_local`.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ def alone(problem: Problem, a: jax.Array, b: jax.Array, run: RunLeg) -> jax.Arra
 
 
 def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArrays:
-    """The leg for the compiler to split over the axes of a mesh that it chooses shardings on.
+    """The leg as a function that the compiler splits over a mesh's automatic axes.
 
     Args:
         problem: the leg.
         mesh: the mesh of all of the program's devices.
-        free: the mesh of the axes that may split the leg; shardings are over that one.
+        free: the mesh of those axes alone that may split the leg; shardings name its axes.
         run: runs a problem on its operands, on one device.
     """
     (first, second), out = OPERANDS[problem.leg], OUTPUT[problem.leg]
 
     def whole(a: jax.Array, b: jax.Array) -> jax.Array:
-        # Read for its result's shape alone: on one device the leg is not wrapped.
+        # Traced for the shape of its result alone: a leg on one device is not wrapped.
         return alone(problem.replace(policy="direct"), a, b, run)
 
     sizes = dict(free.shape)
@@ -66,7 +66,7 @@ def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArray
         steps: list[tuple[Step, ...]] = []
         for slot in (first, second):
             shape, have, wanted = problem.shape(slot), specs[slot], split.spec(problem, slot)
-            # The compiler brings together what is not in parts of one size.
+            # Parts of different sizes are left to the compiler, which reshards the operand.
             ours = in_equal_parts(shape, have, wanted, sizes)
             steps.append(steps_between(shape, have, wanted, sizes) if ours else ())
             lies.append(sharding(have if ours else wanted))
@@ -86,10 +86,11 @@ def partitioned(problem: Problem, mesh: Any, free: Any, run: RunLeg) -> TwoArray
 
 
 def split_by_batch(problem: Problem, mesh: Any, devices: int, run: RunLeg) -> TwoArrays:
-    """The leg where the compiler has to split it without asking back: right, if slow.
+    """The leg where custom_partitioning is not to be had: correct, but slow.
 
-    It splits lax's own convolution well along the batch, and along several other dimensions at
-    once with wrong numbers: so those are brought together. Where no mesh is known, the batch is.
+    XLA then splits lax's own convolution by itself. Along the batch it does so well. Along several
+    other dimensions at once it computes wrong numbers, so all arrays are gathered along dimensions
+    other than the batch (and a vmap's) first; along the batch too where no mesh is known.
     """
     direct = problem.replace(policy="direct")
     slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
@@ -110,9 +111,10 @@ def partition_spec(spec: Spec) -> PartitionSpec:
 def sharding_rule(problem: Problem) -> tuple[str, dict[str, int]]:
     """How shardings propagate through a leg, in the notation of custom_partitioning.
 
-    One letter for each role. Rows of x and of y have the same letter although their numbers
-    differ: with a letter of its own the result's rows would lose their sharding. Channels of
-    several groups are two factors, "(g c)".
+    There is one letter for each role (see `roles`). Rows of x and of y have the same letter,
+    although there may be more of one: with a letter of its own y would lose the sharding of its
+    rows. Channels of several groups are two factors, "(g c)". The sizes of these factors come
+    second; those of letters that are whole dimensions follow from the arrays.
     """
     grouped = problem.groups > 1
     mapped = [[("v", size)] for size in problem.vmapped]
@@ -134,7 +136,7 @@ def sharding_rule(problem: Problem) -> tuple[str, dict[str, int]]:
 
 
 def _dimension(factors: list[tuple[str, int]], sizes: dict[str, int], whole: set[str]) -> str:
-    """A dimension in the rule's notation, where factors of one do not stand beside others."""
+    """A dimension in the rule's notation; factors of size 1 are left out beside larger ones."""
     kept = [factor for factor in factors if factor[1] > 1] or factors[:1]
     if len(kept) == 1:
         whole.add(kept[0][0])
@@ -147,7 +149,7 @@ def _dimension(factors: list[tuple[str, int]], sizes: dict[str, int], whole: set
 
 
 def out_spec(problem: Problem, split: Split) -> Spec:
-    """How the result lies where parts have to be of one size: whole where they are not."""
+    """How the result lies: as the leg is split, but unsplit where parts would differ in size."""
     slot = OUTPUT[problem.leg]
     roles = roles_of(problem, slot)
     shape = problem.shape(slot)
@@ -160,9 +162,10 @@ def out_spec(problem: Problem, split: Split) -> Spec:
 def over_explicit_axes(
     problem: Problem, split: Split, mesh: Any, wanted: Spec, run: RunLeg
 ) -> TwoArrays:
-    """The leg as a shard_map over the explicit axes of a mesh, the result lying as `wanted`.
+    """The leg as a shard_map over the explicit axes of a mesh; its result lies as `wanted` says.
 
-    Parts that are not of one size are filled up with zeros before, and cut afterwards.
+    A dimension that does not divide into parts of one size is padded with zeros until it does, and
+    the result is cut to its size.
     """
     leg = localize(problem, split)
     slots = (*OPERANDS[problem.leg], OUTPUT[problem.leg])
@@ -194,7 +197,7 @@ def over_explicit_axes(
 
 
 def _whole_where(array: jax.Array, shape: Any) -> PartitionSpec:
-    """An array's spec, whole along the dimensions whose size is to change."""
+    """An array's spec without the mesh axes of the dimensions whose size is to change."""
     spec = jax_sharding.spec_of(jax.typeof(array))
     return PartitionSpec(
         *(

@@ -11,8 +11,8 @@ where there are several. A mesh axis splits one role and then every array that h
     f         local                    local, then summed       local
     g, v      local                    local                    local
 
-Where arrays disagree about a mesh axis, the role is taken under which the fewest bytes move; an
-array that lies otherwise is gathered or exchanged. No JAX is imported here.
+Where arrays disagree about a mesh axis, the axis splits the role under which the fewest bytes move,
+and `bring` moves the parts of an array that it splits otherwise. No JAX is imported here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def roles_of(problem: Problem, slot: Slot) -> tuple[Role, ...]:
     mapped: tuple[Role, ...] = ("v",) * len(problem.vmapped)
     inputs, outputs = ("g", "g") if problem.groups > 1 else ("c", "f")
     if slot == "w":
-        # One group's input channels: a split of the merged channels cannot follow it in there.
+        # With groups, x's channels are split in whole groups ("g"), and w holds the input channels
+        # of one group alone, which then stay whole.
         within = None if problem.groups > 1 else "c"
         return (*mapped, *(None,) * problem.rank, within, outputs)
     return (*mapped, "n", *range(problem.rank), inputs if slot == "x" else outputs)
@@ -67,7 +68,7 @@ class Split:
     Attributes:
         roles: the mesh axes of every role that is split, outer first.
         sizes: the mesh axes' sizes.
-        reasons: for every mesh axis that an array has to be brought together over, why.
+        reasons: why an operand is gathered or exchanged over a mesh axis, a sentence for each.
     """
 
     roles: tuple[tuple[Role, tuple[str, ...]], ...]
@@ -95,12 +96,12 @@ def decide(
     specs: Mapping[Slot, Spec],
     sizes: Mapping[str, int],
 ) -> Split:
-    """The split of a leg whose arrays lie as `specs` says; a slot left out may lie anyhow.
+    """The split of a leg whose arrays lie as `specs` says.
 
     Args:
         problem: the leg.
-        specs: how its arrays lie.
-        sizes: the mesh axes.
+        specs: how its arrays lie; a slot that is left out takes what the others decide.
+        sizes: the mesh axes' sizes.
     """
     chosen: dict[Role, list[str]] = {}
     reasons: list[str] = []
@@ -115,7 +116,7 @@ def decide(
 
 
 def _in_order(problem: Problem, specs: Mapping[Slot, Spec]) -> list[str]:
-    """Every mesh axis in use, those of one dimension outer first, the largest array's order."""
+    """Every mesh axis in use, by array, the largest first; within one dimension outer first."""
     by_size = list(specs)
     if problem.static:
         by_size.sort(key=lambda slot: -_bytes(problem, slot))
@@ -123,7 +124,7 @@ def _in_order(problem: Problem, specs: Mapping[Slot, Spec]) -> list[str]:
 
 
 def _claims(problem: Problem, specs: Mapping[Slot, Spec], name: str) -> dict[Slot, Role]:
-    """The role that each array split over a mesh axis gives it."""
+    """The role that a mesh axis splits in each array, for the arrays that it splits."""
     return {
         slot: role
         for slot, spec in specs.items()
@@ -144,7 +145,7 @@ def _best(
     name: str,
     chosen: Mapping[Role, Sequence[str]],
 ) -> tuple[Role, list[str]]:
-    """The role under which least has to move, and why arrays that lie otherwise are gathered."""
+    """The role under which a mesh axis moves the fewest bytes, and why operands have to move."""
     refused: dict[Role, str] = {}
     costs: dict[Role, float] = {}
     candidates = list(dict.fromkeys(claims.values()))

@@ -1,6 +1,7 @@
 """The page of `jconv explore`: one convolution, its picture, its errors and its remedies, live.
 
-In it: `answers`, what the plan, the diagnosis and `solve` say of an address; `calls`, the call in
-other frameworks' words; `server`, HTTP on this machine alone; `page.html`, which computes nothing.
-In: an address, the text of a call, and what the user changed in it. Out: JSON.
+In it: `question` (a call, and the address that holds it as text), `edit` (a change of a field),
+`whole` and `mending` (jconv on a call), `answers`, `network` and `plane` (JSON for the page),
+`calls` (other frameworks' words), `limits`, `server`, `notebook`; `page.html` computes nothing.
+In: an address, and what the user changed on the page. Out: JSON.
 """

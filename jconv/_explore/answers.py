@@ -1,4 +1,4 @@
-"""What the page is told about one call: its plan, its diagnosis, and settings that were sought."""
+"""What the page is told about one call: its plan, its diagnosis, and settings found by `solve`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jconv._explore.limits import MAX_SOLUTIONS, MAX_SOLVED, RefusedError, check
 from jconv._explore.mending import consistent_sizes, diagnosis_of, remedies_of
 from jconv._explore.plane import plane_answer
 from jconv._explore.question import (
+    TOLD,
     Question,
     one_or_each,
     read_address,
@@ -33,7 +34,8 @@ from jconv._plan.solve import Solution, solve
 from jconv._plan.table import amount
 
 Answer = dict[str, Any]
-# Content-Security-Policy forbids style attributes; the page's own style says the same.
+# Cut out of pictures: the Content-Security-Policy forbids style attributes, and the page's own
+# style sheet sizes them.
 _STYLE = ' style="max-width:100%;height:auto"'
 
 
@@ -49,8 +51,9 @@ def plan_answer(request: Mapping[str, Any]) -> Answer:
     }
     try:
         question.check()
+        # Refused where one axis is padded by a name, another by numbers, and sizes are symbols:
+        # jconv has no such call. The answer then shows the call as it was asked for.
         answer["call"] = jconv_call(solved_padding(question))
-        # The name of a padding beside numbers is not known for sizes that are symbols.
         found = diagnosis_of(question)
         if not found.ok:
             return {**answer, "error": found.text, "argument": found.argument}
@@ -75,7 +78,7 @@ def plan_answer(request: Mapping[str, Any]) -> Answer:
 
 
 def diagnose_answer(request: Mapping[str, Any]) -> Answer:
-    """What is wrong with the call of an address, with the addresses of calls that are right."""
+    """What is wrong with the call of an address, with the addresses of calls that mend it."""
     question, _ = _read(request)
     try:
         question.check()
@@ -125,7 +128,7 @@ def without_style(svg: str) -> str:
 
 
 def _read(request: Mapping[str, Any]) -> tuple[Question, str | None]:
-    """The question after the change, and why something of it was refused."""
+    """The call of an address after the requested change, and why it was refused if it was."""
     question, refused = _changed(request)
     return in_full(question), refused
 
@@ -139,7 +142,7 @@ def _changed(request: Mapping[str, Any]) -> tuple[Question, str | None]:
     if not isinstance(change, Mapping):
         return question, None
     try:
-        question.check()  # a change may ask for a plan of the call before
+        question.check()  # some changes take a plan of the call as it is
     except RefusedError:
         return _first_change(question, change)
     try:
@@ -149,7 +152,7 @@ def _changed(request: Mapping[str, Any]) -> tuple[Question, str | None]:
 
 
 def _first_change(question: Question, change: Mapping[str, Any]) -> tuple[Question, str | None]:
-    """A change of a call that is too large to plan: all but another operation."""
+    """A change of a call that is too large to plan; refused where it takes a plan of that call."""
     if change.get("field") in ("op", "output", "output_padding"):
         return question, "This call is too large to plan: make it smaller first."
     try:
@@ -159,7 +162,7 @@ def _first_change(question: Question, change: Mapping[str, Any]) -> tuple[Questi
 
 
 def _sizes(name: str, value: Any) -> tuple[int, ...]:
-    """6, or 6, 8 with one number for each axis."""
+    """The sizes in text such as "6", or "6, 8" with one number for each axis."""
     parts = str(value if value is not None else "").replace("×", ",").split(",")
     check_rank(len(parts))
     sizes = tuple(read_number(name, part) for part in parts)
@@ -172,9 +175,9 @@ def _sizes(name: str, value: Any) -> tuple[int, ...]:
 
 
 def _form(question: Question) -> Answer:
-    """Every field of the page with the text that it shows; None where the call has no place."""
+    """The value of every field of the page; None where the call's shapes have no such size."""
     names = spatial_names(question.rank)
-    told = {"conv_input_grad": "x", "conv_filter_grad": "w"}.get(question.op)
+    told = TOLD.get(question.op)
     axes = []
     for axis, name in enumerate(names):
         rule, mode = question.padding[axis], question.padding_mode[axis]
@@ -226,7 +229,7 @@ def _form(question: Question) -> Answer:
 
 
 def _shapes(question: Question, plan: Plan) -> Answer:
-    """The shapes of both arrays and of the result."""
+    """The shapes of both arrays and of the result, under the names that the page gives them."""
     x, g = plan.x_shape, plan.y_shape
     known = {"x": x, "w": plan.w_shape, "y": g, "g": g, "dx": x, "dw": plan.w_shape}
     names = {
@@ -286,7 +289,7 @@ def _legs(question: Question, plan: Plan) -> list[Answer]:
 def _solution(
     question: Question, sizes: tuple[int, ...], rank: int, found: Solution, transposed: bool
 ) -> Answer:
-    """One solution with the address of its call, channels as they are on the page."""
+    """One solution with the address of its call, which keeps the channels of the page's call."""
 
     def each(value: Any) -> tuple[Any, ...]:
         return value if isinstance(value, tuple) else (value,) * rank

@@ -1,4 +1,4 @@
-"""What a change on the page makes of a call: every field, read and put where it belongs."""
+"""A call after one field of the page was changed: for every field a function that does it."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from jconv._explore.whole import (
 
 
 def edit(question: Question, change: Mapping[str, Any]) -> Question:
-    """The question with one field changed, and with it what has to go along.
+    """The question with one field changed, and the fields that depend on it.
 
     Args:
-        question: the call before.
+        question: the call before the change.
         change: `field`, `value` (text), and `axis` for a field that each axis has.
 
     Raises:
-        RefusedError: where the value cannot be read, or no call has it.
+        RefusedError: where the value cannot be read, or no call has such a value.
     """
     field, value = str(change.get("field")), str(change.get("value", ""))
     if field in _WHOLE:
@@ -59,7 +59,10 @@ def edit(question: Question, change: Mapping[str, Any]) -> Question:
 
 
 def _set_op(question: Question, value: str) -> Question:
-    """Another operation on the same three arrays, as far as they are known."""
+    """Another operation on the x, w and g of this call, as far as their shapes are known.
+
+    The x of a transposed convolution is the g of the other operations, and the reverse.
+    """
     if value not in OPERATIONS:
         raise RefusedError("There is no operation of this name.")
     before, after = question.x, question.g
@@ -92,7 +95,10 @@ def _fits(question: Question) -> bool:
 
 
 def _extra(question: Question) -> tuple[int, ...] | None:
-    """The output_padding that stands for an output_shape."""
+    """The output_padding with which a transposed convolution makes the question's output_shape.
+
+    None where sizes are symbols.
+    """
     found = []
     for axis in range(question.rank):
         wanted = question.output_shape[axis] if question.output_shape else None
@@ -122,7 +128,10 @@ def _set_rank(question: Question, value: str) -> Question:
 
 
 def _canonical(question: Question, name: str) -> tuple[Size, ...]:
-    """A shape in the library's own order; as it is where it does not fit the layout."""
+    """A shape in the library's own order (channels last).
+
+    One that does not fit the layout is left in its order; one too short for it is an example.
+    """
     shape = getattr(question, name)
     if len(shape) != question.rank + 2:
         return shape if len(shape) > 2 else (1, 8, 8)
@@ -147,7 +156,7 @@ def _set_layout(question: Question, value: str) -> Question:
 
 
 def _set_channels(question: Question, value: str) -> Question:
-    """The channels of the operation's first array; the filter's go along where they fitted."""
+    """The channels of the operation's first array; of the filter too if they fitted before."""
     size = read_size("channels", value)
     if question.op in ("conv_transpose", "conv_input_grad"):
         array = "x" if question.op == "conv_transpose" else "g"
@@ -178,7 +187,7 @@ def _set_features(question: Question, value: str) -> Question:
 
 
 def _set_groups(question: Question, value: str) -> Question:
-    """The groups; the filter's input channels go along where they divide."""
+    """The groups; the filter's input channels per group follow where the groups divide them."""
     groups = read_number("groups", value)
     whole = channels_of(question, "w", -2)
     if isinstance(whole, int) and whole * question.groups >= 1 and groups >= 1:
@@ -273,10 +282,10 @@ def _set_size(name: str) -> Callable[[Question, int, str], Question]:
 
 
 def _set_output(question: Question, axis: int, value: str) -> Question:
-    """Another size of the result, by a size of the input that gives it.
+    """The call that makes `value` rows on an axis, by another size of its input.
 
     Raises:
-        RefusedError: where no size does.
+        RefusedError: where no input gives that many rows.
     """
     wanted = read_number("output", value)
     k, s, d = size_at(question, "w", axis), question.stride[axis], question.dilation[axis]
@@ -297,7 +306,7 @@ def _set_output(question: Question, axis: int, value: str) -> Question:
             f"No size of x gives {wanted} rows with kernel {k}, stride {s} and padding {rule}."
         )
     now = size_at(question, "x", axis)
-    # Where nothing is forgotten: all rows are read, or each of s makes one.
+    # The smallest size leaves no row unread. Under SAME, s*o rows are what users mean by o rows.
     usual = sizes[-1] if rule in ("SAME", "SAME_LOWER", "CAUSAL") else sizes[0]
     return _set_size("x")(question, axis, str(now if now in sizes else usual))
 

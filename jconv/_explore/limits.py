@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-MAX_AXES = 4  # spatial axes; the cost of planning grows with a power of their number
-MAX_TAPS = 256  # of a filter on one axis; planning Winograd takes seconds beyond a thousand
-MAX_PHASES = 1024  # product over the axes of a factor; the planner looks at every phase by itself
-MAX_GROUPS = 65536  # of channels; the planner tries every way to merge them
-MAX_LAYERS = 200  # of a network; planning one takes about a millisecond, with symbols three
+MAX_AXES = 4  # spatial axes; the time to plan grows exponentially with their number
+MAX_TAPS = 256  # taps of a filter on one axis; beyond a thousand, planning Winograd takes seconds
+MAX_PHASES = 1024  # product of strides, or of dilations; the planner looks at each residue
+MAX_GROUPS = 65536  # groups of channels; the planner tries every way to merge them
+MAX_LAYERS = 200  # layers of a network; planning one takes 1 ms, with symbolic sizes 3 ms
 MAX_TOML = 40_000  # characters of a network's TOML text
 MAX_ADDRESS = 4_000  # characters of the address of one call
 MAX_TEXT = 200  # characters of one field
-MAX_SOLVED = 64  # taps or strides up to which `solve` searches
-MAX_SOLUTIONS = 40  # answers of `solve` that are shown
+MAX_SOLVED = 64  # the largest kernel or stride that `solve` is asked for; it searches up to it
+MAX_SOLUTIONS = 40  # solutions that are shown
 
 
 class RefusedError(ValueError):

@@ -15,7 +15,7 @@ from jconv._explore.question import Question, read_address, write_address
 from jconv._explore.whole import apply, in_symbols, resolved, size_at, solved_padding
 
 Answer = dict[str, Any]
-MOST_BUTTONS = 12  # sizes offered for one axis
+MOST_BUTTONS = 12  # sizes of one axis that are offered as buttons; more would not fit a line
 
 
 def diagnosis_of(question: Question) -> Diagnosis:
@@ -37,7 +37,7 @@ def diagnosis_of(question: Question) -> Diagnosis:
 
 
 def _check_dtype(question: Question) -> None:
-    """Raise for a backprop of whole numbers: shapes alone do not tell."""
+    """Raise for a backprop of whole numbers, which `diagnose`, given shapes alone, does not see."""
     if question.dtype == "int8" and question.op in ("conv_input_grad", "conv_filter_grad"):
         raise ConvError(
             f"{question.op}: `g` is a cotangent and must hold floating-point numbers; it is int8.",
@@ -49,11 +49,11 @@ def _check_dtype(question: Question) -> None:
 
 
 def remedies_of(question: Question, found: Diagnosis) -> list[Answer]:
-    """Each remedy with the address of the call that it makes; None where an address has none.
+    """Each remedy with the address of the call that it makes; None where no address can hold it.
 
-    Remedies that only mend the call together are one.
+    Remedies that mend the call only together count as one remedy.
     """
-    question = solved_padding(question)  # as it was diagnosed
+    question = solved_padding(question)  # the form in which `diagnosis_of` looked at it
     mended = [apply(question, remedy) for remedy in found.remedies]
     texts = [remedy.text for remedy in found.remedies]
     if re.search(r"^ +and:", found.text, re.MULTILINE):
@@ -78,10 +78,11 @@ def _address(question: Question) -> str | None:
 
 
 def consistent_sizes(question: Question, found: Diagnosis) -> list[Answer]:
-    """For each axis the sizes of x that the forward convolution takes to the same output.
+    """For each axis the sizes that would fit the rest of the call, as buttons of the page.
 
-    Of a filter backprop, the sizes of the filter that x and g leave open. Of a call that is wrong
-    only the axes are told whose size does not fit, and none where sizes alone do not mend it.
+    These are the sizes of x that the forward convolution takes to the same output; in a filter
+    backprop the sizes of the filter that take x to g. For a call that is wrong, only axes whose
+    size does not fit are listed, and no axis where other sizes alone do not mend the call.
     """
     if min((*question.stride, *question.dilation, *question.input_dilation)) < 1:
         return []
@@ -95,7 +96,7 @@ def consistent_sizes(question: Question, found: Diagnosis) -> list[Answer]:
             changes = [{"field": field, "axis": axis, "value": str(size)} for size in choices]
             calls = {size: edit(question, c) for size, c in zip(choices, changes, strict=True)}
             mended = mended if found.ok else edit(mended, changes[0])
-        except (RefusedError, TypeError):  # a size that is a symbol, or has no place
+        except (RefusedError, TypeError):  # the size is a symbol, or the shape has no such axis
             continue
         buttons = [
             {"size": size, "address": write_address(call), "now": size == now}

@@ -1,4 +1,8 @@
-"""What the page is told about a network: the TOML of `jconv chain`, read, changed and planned."""
+"""What the page is told about a network: the TOML of `jconv chain`, read, changed and planned.
+
+The page shows a network as a table. Each line of it is called a row here: one layer, whose keys
+and values stand as TOML on that line.
+"""
 
 from __future__ import annotations
 
@@ -75,12 +79,12 @@ Content = dict[str, Any]
 
 
 def chain_answer(request: Mapping[str, Any]) -> Answer:
-    """A network's rows as they are written and what follows for each; or what is wrong.
+    """A network's rows as the file has them and what follows for each layer; or what is wrong.
 
     Args:
         request: `toml`, the text of the file, empty for the example; and as `change` one of
             {"row": n, "text": keys}, {"insert": n}, {"remove": n}, {"move": n, "to": m} and
-            {"top": keys}, of which the first and the last are TOML's own words.
+            {"top": keys}; `keys` are TOML on one line.
     """
     text = str(request.get("toml") or EXAMPLE)
     refused = None
@@ -170,7 +174,7 @@ def _inline(table: Content) -> str:
 
 
 def _table(text: str) -> Content:
-    """The keys that a line of a row holds."""
+    """The keys and values of a row's text."""
     check_length("This row", text, 1000)
     if "\n" in text or "\r" in text:
         raise RefusedError("A row is one line.")
@@ -220,7 +224,7 @@ def _changed(content: Content, change: Mapping[str, Any]) -> Content:
 
 
 def _check(content: Content) -> None:
-    """Raise where planning would take long."""
+    """Raise a RefusedError for a network that would take long to plan."""
     shape = content.get("x_shape")
     check_rank(len(shape) - 2 if isinstance(shape, list) else 0)
     rank = max(len(shape) - 2, 1) if isinstance(shape, list) else 1
@@ -241,7 +245,7 @@ def _check(content: Content) -> None:
 
 
 def _each(value: Any, rank: int) -> list[int]:
-    """The numbers that a key holds for the axes."""
+    """The positive numbers that a key has for the axes; no others count for the time to plan."""
     entries = value if isinstance(value, list) else [value] * rank
     return [entry for entry in entries if type(entry) is int and entry > 0]
 

@@ -76,7 +76,7 @@ def explore(
     Args:
         x_shape, w_shape: shapes of the operands; both left out for the page's own example.
         op: "conv" or "conv_transpose".
-        **settings: keywords of the operation, of those that the page shows.
+        **settings: keywords of the operation; the page shows not all of them.
 
     Returns:
         An Explorer: a notebook shows it, and its `url` opens in a browser on this machine.

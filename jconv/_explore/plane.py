@@ -1,4 +1,4 @@
-"""The plane of a plan with two axes as a picture whose window can be moved, and its indices."""
+"""The picture of a plan with two spatial axes: a window that the page moves, and what it reads."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from jconv._plan.picture.strip import Gap, Slots, Strip
 from jconv._plan.plan import Plan
 from jconv._support.svg import Canvas
 
-MOST_SLOTS = 24  # rows or columns that are drawn of an axis
-NARROW_SLOTS = 11  # the same on a narrow page
+MOST_SLOTS = 24  # rows of one axis that are drawn; the picture leaves others out in a gap
+NARROW_SLOTS = 11  # rows of one axis that are drawn on a page of the width of a phone
 
 
 def plane_answer(
     plan: Plan, at: Sequence[int] | None, *, narrow: bool = False
 ) -> dict[str, Any] | None:
-    """The picture, and for each window that it shows what it reads; None but for two axes.
+    """The picture, and what each window in it reads; None unless there are two spatial axes.
 
     Args:
         plan: the plan to draw.
-        at: the window that is marked: a row and a column of the output, or in a transposed
-            convolution of the input. One in the middle for None.
-        narrow: whether to draw fewer rows and columns.
+        at: the window that is marked, by its row on both axes of the output (in a transposed
+            convolution, of the input). None: one in the middle.
+        narrow: whether to draw fewer rows, for a phone.
     """
     strips, _ = example_strips(plan)
     if len(strips) != 2 or any(not (axis.o and axis.k and axis.i) for axis in strips):
@@ -51,10 +51,10 @@ def plane_answer(
 
 
 def _axis(strip: Strip, wide: Slots, narrow: Slots) -> dict[str, Any]:
-    """Indices along one axis.
+    """What the page has to know of one axis to move the window.
 
-    `outputs` are the windows drawn, by place, None for a gap; `windows` has for each of them the
-    places of its taps, whether all of them are drawn, and in words what it reads.
+    `outputs` are the windows in the order in which they are drawn, None for a gap. `windows` has
+    for each of them where its taps are drawn, whether all are, and in words what it reads.
     """
     outputs = [None if isinstance(entry, Gap) else entry for _, entry in narrow]
     windows = {}
@@ -68,7 +68,7 @@ def _axis(strip: Strip, wide: Slots, narrow: Slots) -> dict[str, Any]:
 
 
 def _reads(strip: Strip, o: int) -> str:
-    """What one window reads on an axis: rows of x, and how many of its taps lie elsewhere."""
+    """What one window reads on an axis, in words: rows of x, and how many rows around it."""
     rows, others = [], 0
     for u in strip.taps(o)[:MOST_SLOTS]:
         cell = strip.cell(u)
@@ -94,7 +94,7 @@ def _adds(strip: Strip, o: int) -> str:
 
 
 def _spoken(rows: list[int]) -> str:
-    """3, or 3 to 5, or 3, 5, 7."""
+    """The rows in words: "3", "3 to 5", or "3, 5, 7"."""
     if not rows:
         return "none"
     if len(rows) > 2 and rows == list(range(rows[0], rows[-1] + 1)):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from jconv._check import operations
 from jconv._core.layout import Layout, LayoutError, parse_layout
 from jconv._explore.limits import (
     MAX_ADDRESS,
@@ -20,13 +21,11 @@ from jconv._explore.limits import (
     check_taps,
 )
 
-OPERATIONS = ("conv", "conv_input_grad", "conv_filter_grad", "conv_transpose")
-ARRAYS = {
-    "conv": ("x", "w"),
-    "conv_input_grad": ("g", "w"),
-    "conv_filter_grad": ("x", "g"),
-    "conv_transpose": ("x", "w"),
-}
+OPERATIONS = ("conv", "conv_input_grad", "conv_filter_grad", "conv_transpose")  # that it shows
+ARRAYS = {name: tuple(operations.OPERATIONS[name].arrays) for name in OPERATIONS}
+TOLD = {"conv_input_grad": "x", "conv_filter_grad": "w"}
+"""The array whose shape a backprop is given in place of the array: its result's."""
+
 RULES = ("SAME", "SAME_LOWER", "VALID", "CAUSAL")
 MODES = ("zeros", "reflect", "edge", "circular")
 PER_AXIS = ("stride", "padding", "dilation", "input_dilation", "padding_mode",
@@ -41,18 +40,18 @@ Mode = str | tuple[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One call of one operation, right or wrong.
+    """One call of one operation, which may be wrong. Its defaults are the page's example.
 
     Attributes:
         op: the name of the operation.
-        x, w, g: full shapes. Those that the operation does not take are what it is told: x is
-            the input_shape of conv_input_grad, w the filter_shape of conv_filter_grad.
+        x, w, g: full shapes. Of arrays that an operation does not take, x is the input_shape of
+            conv_input_grad and w the filter_shape of conv_filter_grad.
         stride, dilation, input_dilation, output_padding: one number for each axis.
         padding: for each axis a rule's name or a pair of numbers.
         padding_mode: for each axis the name of a mode, or a pair of names, low and high.
         groups: the number of groups of channels.
         layout: "NHWC"-like or "NCHW"-like text, or three such texts with commas between.
-        output_shape: spatial sizes that a conv_transpose is told; None where it is not.
+        output_shape: the keyword of conv_transpose, spatial sizes alone; None if not given.
         output_padding: None where it is not given.
         dtype: that of the arrays.
         platform: the one that algorithms are chosen for; None for this machine's.
@@ -85,14 +84,12 @@ class Question:
     def shapes(self) -> dict[str, tuple[Size, ...]]:
         """The shapes that a user of this operation gives, arrays first."""
         own = {name: getattr(self, name) for name in ARRAYS[self.op]}
-        if self.op == "conv_input_grad":
-            own["input_shape"] = self.x
-        if self.op == "conv_filter_grad":
-            own["filter_shape"] = self.w
+        if self.op in TOLD:
+            own[str(operations.OPERATIONS[self.op].result)] = getattr(self, TOLD[self.op])
         return own
 
     def settings(self) -> dict[str, Any]:
-        """The keywords that differ from what the operation takes for granted."""
+        """The keywords whose values differ from the operation's defaults."""
         given = {
             "stride": (one_or_each(self.stride), 1),
             "padding": (self._padding(), "SAME"),
@@ -117,7 +114,7 @@ class Question:
 
     @property
     def positions(self) -> Layout:
-        """Where batch, axes and channels stand; as usual where the layout cannot be read."""
+        """Where batch, axes and channels stand; channels last where the layout cannot be read."""
         try:
             return parse_layout(self.layout_value, self.rank)
         except LayoutError:
@@ -148,7 +145,7 @@ def one_or_each(values: Sequence[Any]) -> Any:
 
 
 def _name_or_each(entries: Sequence[Any]) -> Any:
-    """As one_or_each, but a pair stays an entry of its axis: alone it would be read as two axes."""
+    """`one_or_each`, but pairs stay a tuple of pairs: jconv reads a bare pair as two axes."""
     return tuple(entries) if isinstance(entries[0], tuple) else one_or_each(entries)
 
 
@@ -156,7 +153,7 @@ def _name_or_each(entries: Sequence[Any]) -> Any:
 
 
 def write_address(question: Question) -> str:
-    """The question as the text behind # in the page's address; what is usual is left out."""
+    """The question as the text behind # in the page's address, without settings at defaults."""
     usual = plain_question(question.rank)
     parts = [("op", question.op)]
     shapes = {_shape_of(name) for name in question.shapes()}
@@ -173,7 +170,7 @@ def write_address(question: Question) -> str:
 
 
 def plain_question(rank: int) -> Question:
-    """A call of `rank` axes with every setting as it is where it is not given."""
+    """A call with `rank` spatial axes and every setting at its default."""
     ones = (1,) * rank
     return Question(
         stride=ones,
@@ -192,7 +189,7 @@ def _text(value: Any) -> str:
 
 
 def read_address(text: str) -> Question:
-    """The question that an address holds; the example where it is empty.
+    """The question that an address holds; the page's example for an empty address.
 
     Raises:
         RefusedError: saying which part cannot be read.
@@ -222,7 +219,11 @@ def read_address(text: str) -> Question:
 
 
 def _rank(op: str, given: dict[str, str], of_shape: int) -> int:
-    """The number of spatial axes: of a setting whose entries differ, else of the first array."""
+    """The number of spatial axes.
+
+    As many as a setting has entries, if they differ (one entry may stand for all axes); else
+    as many as the operation's first array has.
+    """
     unused = ("input_dilation",) if op == "conv_transpose" else ("output_padding", "output_shape")
     each = [_parts(given[name]) for name in PER_AXIS if name in given and name not in unused]
     return max(
@@ -262,7 +263,7 @@ def read_number(name: str, text: Any) -> int:
 
 
 def read_shape(name: str, text: str) -> tuple[Size, ...]:
-    """1,8,8,3 or (1, 8, 8, 3) or 1 8 8 3 or 1x8x8x3."""
+    """The shape in text such as "1,8,8,3", "(1, 8, 8, 3)", "1 8 8 3" or "1x8x8x3"."""
     check_length(f"The shape of {name}", text, MAX_TEXT)
     inner = text.strip().strip("[]").strip()
     if inner.startswith("(") and inner.endswith(")") and len(_parts(inner)) == 1:
@@ -305,7 +306,7 @@ def _choice(*choices: str) -> Callable[[str, str], str]:
 
 
 def read_pad(name: str, text: str) -> str | Pads:
-    """A rule's name, one number, or low:high."""
+    """The padding of one axis, from a rule's name, one number, or low:high."""
     if text.upper() in RULES:
         return text.upper()
     low, _, high = text.partition(":")
@@ -313,7 +314,7 @@ def read_pad(name: str, text: str) -> str | Pads:
 
 
 def read_mode(name: str, text: str) -> Mode:
-    """A mode's name, or low:high where the sides differ."""
+    """The padding mode of one axis, from a mode's name, or low:high where the sides differ."""
     low, _, high = text.partition(":")
     for side in (low, high or low):
         if side not in MODES:

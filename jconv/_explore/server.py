@@ -23,13 +23,11 @@ from jconv._explore.answers import diagnose_answer, plan_answer, solve_answer
 from jconv._explore.network import chain_answer
 
 HOST = "127.0.0.1"
-MAX_BODY = 64 * 1024  # bytes of a request that is answered
-MAX_READ = 1024 * 1024  # bytes of a longer one that are read off, so that its 413 arrives
-MAX_HANDLERS = 64  # requests in hand at once; the others wait in the socket's queue
-SECONDS = 10  # that a connection may stay silent
-MAX_SECONDS = (
-    20  # until a request has arrived: clients that send a byte now and then hold a handler
-)
+MAX_BODY = 64 * 1024  # bytes of a request's body; a longer one is answered with status 413
+MAX_READ = 1024 * 1024  # bytes read of a longer one: a client that still sends sees no answer
+MAX_HANDLERS = 64  # requests handled at once; others wait in the socket's queue
+SECONDS = 10  # seconds that a connection may stay silent
+MAX_SECONDS = 20  # seconds until a request has arrived; sent byte by byte it would keep a handler
 
 ANSWERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "/api/plan": plan_answer,
@@ -79,10 +77,10 @@ class ExploreServer(ThreadingHTTPServer):
     def __init__(self, port: int = 0, *, frame_ancestors: str = "'none'"):
         self.page = read_page()
         self.policy = policy_of(self.page, frame_ancestors)
-        # Planning is Python alone, which runs one thread at a time.
+        # One plan at a time: Python code gains nothing from a second thread.
         self.planning = threading.Lock()
         self.in_hand = threading.BoundedSemaphore(MAX_HANDLERS)
-        self.reading: dict[socket.socket, float] = {}  # requests that arrive, and since when
+        self.reading: dict[socket.socket, float] = {}  # when each unfinished request began
         super().__init__((HOST, port), Handler)
         self.port: int = self.server_address[1]
         self.hosts = {f"{name}:{self.port}" for name in (HOST, "localhost")}
@@ -115,7 +113,7 @@ class ExploreServer(ThreadingHTTPServer):
             self.in_hand.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away in the middle is no error of the server."""
+        """Print nothing: a client that goes away in the middle is no error of the server."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -204,7 +202,7 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def _body(self) -> bytes | None:
-        """The body; None where it was refused, after so much of it was read as is bounded."""
+        """The body, read to its end; None where it was refused (and the refusal sent)."""
         if self.headers.get("Transfer-Encoding") is not None:
             self._refuse(411, "The body needs a Content-Length.")
             return None
@@ -253,7 +251,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of each request."""
+        """Print nothing for a request."""
 
 
 def _no_constant(name: str) -> None:

@@ -1,4 +1,4 @@
-"""A call as a whole: its plan, its padding in numbers, its shapes, and a remedy applied to it."""
+"""What jconv says of a call: its plan, padding in numbers, full shapes; and remedies applied."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from jconv._core import geometry, symbols
 from jconv._core.errors import Remedy
 from jconv._core.geometry import Shape
 from jconv._explore.limits import RefusedError
-from jconv._explore.question import ARRAYS, DTYPES, Question, Size
+from jconv._explore.question import ARRAYS, DTYPES, TOLD, Question, Size
 from jconv._plan.plan import Plan, plan, plan_transpose
 
 
 def forward_plan(question: Question) -> Plan:
-    """The plan of the convolution of which this call runs one of the legs.
+    """The plan of the convolution one of whose legs this call runs.
 
     Raises:
         ConvError: where the call is wrong.
@@ -29,10 +29,10 @@ def forward_plan(question: Question) -> Plan:
 
 
 def resolved(question: Question) -> Resolved:
-    """What the call means.
+    """The call as `resolve` reads it, for its problem and its shapes.
 
     Raises:
-        ConvError: where it is wrong; without remedies, which take long to find.
+        ConvError: where the call is wrong; without remedies, which take long to find.
     """
     question = solved_padding(question)
     operation = OPERATIONS[question.op]
@@ -57,9 +57,12 @@ def in_symbols(question: Question, **shapes: Shape) -> tuple[dict[str, Shape], d
 
 
 def solved_padding(question: Question) -> Question:
-    """The question with numbers in place of names, where only some axes have a name.
+    """The question with its padding in numbers, if axes differ and some have a rule's name.
 
-    jconv takes one name for all axes or numbers for each.
+    jconv takes one name for all axes, or numbers for each axis.
+
+    Raises:
+        RefusedError: where sizes are symbols, for which a name has no numbers.
     """
     names = {entry if isinstance(entry, str) else None for entry in question.padding}
     if len(names) == 1:
@@ -72,7 +75,11 @@ def solved_padding(question: Question) -> Question:
 
 
 def numbers_of(question: Question, axis: int) -> tuple[int, int]:
-    """The pads of one axis in numbers, whatever the other axes are."""
+    """The (low, high) pads of one axis in numbers.
+
+    Raises:
+        RefusedError: for a rule's name where sizes are symbols.
+    """
     rule = question.padding[axis]
     if not isinstance(rule, str):
         return rule
@@ -116,11 +123,11 @@ def with_shape(question: Question, name: str, shape: tuple[Any, ...]) -> Questio
 
 
 def in_full(question: Question) -> Question:
-    """The question with a full shape where a backprop is told spatial sizes alone.
+    """The question with a full input_shape or filter_shape, where it has spatial sizes alone.
 
-    Channels and batch are those of the arrays.
+    Channels and batch are taken from the arrays.
     """
-    told = {"conv_input_grad": "x", "conv_filter_grad": "w"}.get(question.op)
+    told = TOLD.get(question.op)
     arrays = [getattr(question, name) for name in ARRAYS[question.op]]
     whole = all(len(shape) == question.rank + 2 for shape in arrays)
     if told is None or not whole or len(getattr(question, told)) != question.rank:
@@ -154,7 +161,7 @@ def plain_size(size: Any) -> Size:
 
 
 def apply(question: Question, remedy: Remedy) -> Question | None:
-    """The question with a remedy of a ConvError applied; None where the page cannot show it."""
+    """The question after a remedy of a ConvError; None for an argument that the page lacks."""
     name, value = remedy.argument.removesuffix("_shape"), remedy.value
     if isinstance(value, str) and name in ("x", "w", "g"):
         return question.replace(dtype=value) if value in DTYPES else None
@@ -177,9 +184,12 @@ def apply(question: Question, remedy: Remedy) -> Question | None:
 
 
 def _told(question: Question, name: str, value: tuple[Any, ...]) -> Question | None:
-    """A shape, or the spatial sizes alone, put into a full shape; None where there is none."""
+    """The question with another shape of x, w or g, from a full shape or spatial sizes alone.
+
+    None where spatial sizes have no full shape to go into.
+    """
     now = getattr(question, name)
-    told = (question.op, name) in (("conv_input_grad", "x"), ("conv_filter_grad", "w"))
+    told = TOLD.get(question.op) == name
     if told and len(value) == question.rank and len(now) != question.rank + 2:
         made = in_full(question.replace(**{name: value}))
         return made if len(getattr(made, name)) == question.rank + 2 else None
@@ -192,7 +202,7 @@ def _told(question: Question, name: str, value: tuple[Any, ...]) -> Question | N
 
 
 def entries(question: Question, name: str, value: Any, usual: Any) -> tuple[Any, ...]:
-    """A keyword as an entry for each axis; `usual` where its value is None."""
+    """A keyword's value as one entry for each axis; None stands for `usual`."""
     if value is None:
         value = usual
     if isinstance(value, str | int):

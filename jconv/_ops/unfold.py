@@ -49,8 +49,8 @@ def unfold(
 ) -> Array:
     """The windows of x that a convolution reads, flattened into the channels (im2col).
 
-    Per spatial axis patches[o, k] = x[i] where b*i + p0 = s*o + d*k, and 0 where there is no such
-    row. The channels hold the taps and the input channels in the order in which the layout's
+    Per spatial axis `patches[o, k] = x[i]` where `b*i + p0 = s*o + d*k`, and 0 where there is no
+    such row. The channels hold the taps and the input channels in the order in which the layout's
     filter has them, so that conv(x, w) is unfold(x, kernel) times w, reshaped to (-1, O).
 
     Args:

@@ -102,7 +102,7 @@ def _choose(problem: Problem, platform: str) -> Choice:
 
 
 def _compiling(problem: Problem, platform: str, name: str) -> float:
-    return compile_seconds(name, problem, Planner(platform).name_of)
+    return compile_seconds(BY_NAME[name], problem, Planner(platform).algorithm_of)
 
 
 def _slow_to_compile(compared: dict[str, float], compiling: Callable[[str], float]) -> list[str]:
@@ -197,8 +197,8 @@ def excluded(algorithm: Algorithm, problem: Problem, platform: str) -> str | Non
 
 
 def needs(algorithm: Algorithm, problem: Problem, platform: str) -> Size:
-    """Bytes of temporaries, those of parts that an algorithm hands back among them."""
-    return workspace(algorithm, problem, platform, lambda part: choose(part, platform).algorithm)
+    """Bytes of temporaries, including those of parts that an algorithm hands on to the planner."""
+    return workspace(algorithm, problem, platform, Planner(platform).algorithm_of)
 
 
 def _measured(problem: Problem, platform: str, allowed: Container[str]) -> dict[str, float]:
@@ -257,10 +257,10 @@ class Planner:
         one = at_once(problem, self.platform)
         algorithm = choose(one, self.platform).algorithm
         if one.policy != problem.policy and problem.leg != "filter_grad":
-            most = most_calls(algorithm.name, one, self.name_of)
+            most = most_calls(algorithm, one, self.algorithm_of)
             return one_by_one(lambda example: self.run(one, example, b), a, most)
         with jax.named_scope(f"jconv.{problem.leg}.{algorithm.name}"):
             return algorithm.run(one, self, a, b)
 
-    def name_of(self, part: Problem) -> str:
-        return choose(part, self.platform).algorithm.name
+    def algorithm_of(self, part: Problem) -> Algorithm:
+        return choose(part, self.platform).algorithm

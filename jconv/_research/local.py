@@ -30,9 +30,9 @@ def locally_connected(
 ) -> Array:
     """A convolution that has a filter of its own for every output place.
 
-    Per spatial axis y[o] = sum of x[i] * w[o, k] over i + p0 = s*o + d*k, summed over the input
-    channels. It runs as one matrix product for each output place, on the windows that `unfold`
-    lays out.
+    Per spatial axis `y[o]` = sum of `x[i] * w[o, k]` over `i + p0 = s*o + d*k`, summed over the
+    input channels. It runs as one matrix product for each output place, on the windows that
+    `unfold` lays out.
 
     Args:
         x: input, (N, spatial..., C).

@@ -32,7 +32,7 @@ def per_example_filter_grads(
 ) -> Array:
     """One filter gradient for each example: `conv_filter_grad` without its sum over the batch.
 
-    w'[n, k] = sum of x[n, i] * g[n, o] over b*i + p0 = s*o + d*k on each spatial axis.
+    `w'[n, k]` = sum of `x[n, i] * g[n, o]` over `b*i + p0 = s*o + d*k` on each spatial axis.
 
     Args:
         x: input of the forward convolution, (N, spatial..., C) unless `layout` says otherwise.

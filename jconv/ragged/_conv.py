@@ -48,9 +48,9 @@ def conv(
 ) -> tuple[Array, Array]:
     """Convolution of a batch of many sizes: every example comes out as `conv` makes it alone.
 
-    Per spatial axis y[o] = sum of x[i] * w[k] over b*i + p0 = s*o + d*k, where i and o count an
-    example's own rows and p0 is its own padding. What x holds beyond an example's size is ignored,
-    so biases and activations before it need no mask.
+    Per spatial axis `y[o]` = sum of `x[i] * w[k]` over `b*i + p0 = s*o + d*k`, where i and o count
+    an example's own rows and p0 is its own padding. What x holds beyond an example's size is
+    ignored, so biases and activations before it need no mask.
 
     Args:
         x: input, (N, spatial..., C), as large as the largest example.

@@ -24,6 +24,7 @@ from jconv._algorithms import (
     wide,
 )
 from jconv._algorithms.col2im import col2im
+from jconv._algorithms.record import no_parts
 from jconv._algorithms.taps import filter_grads, window_sums
 from jconv._algorithms.winograd import tile_size
 from jconv._core.geometry import Axis
@@ -32,7 +33,7 @@ from jconv._planner.choose import Planner, choose
 from jconv.testing import CASES
 
 # These hand simpler problems back to the planner, which may choose direct for some of them.
-HANDING_ON = {"grouped", "phase", "space_to_batch", "wide"}
+HANDING_ON = {algorithm.name for algorithm in REGISTRY if algorithm.parts is not no_parts}
 OTHERS = [algorithm.name for algorithm in REGISTRY if algorithm.name != "direct"]
 
 

@@ -49,7 +49,7 @@ def test_the_stated_workspace_is_what_is_taken(name):
 
 # --- shapes at random -----------------------------------------------------------------------
 
-NAMES = ("direct", "gemm", "taps", "grouped", "phase", "space_to_batch", "wide", "winograd", "fft")
+NAMES = tuple(BY_NAME)
 
 
 def drawn(name, seed):

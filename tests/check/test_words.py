@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import pickle
 
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import pytest
 
 import jconv
+from jconv._check.call import Call
+from jconv._check.operations import OPERATIONS
 
 X, W, G = jnp.ones((1, 8, 8, 3)), jnp.ones((3, 3, 3, 4)), jnp.ones((1, 8, 8, 4))
 
@@ -100,6 +103,17 @@ def test_signatures_are_those_that_were_written():
         assert "stride" in parameters
         assert parameters["stride"].kind == inspect.Parameter.KEYWORD_ONLY
         assert "Args:" in getattr(jconv, name).__doc__
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_record_has_the_arguments_of_its_function(name):
+    record = OPERATIONS[name]
+    told = {*record.arrays, *record.keywords}
+    parameters = set(inspect.signature(getattr(jconv, name)).parameters)
+    assert told <= parameters
+    of_a_call = {field.name for field in dataclasses.fields(Call)}
+    assert set(record.keywords) <= of_a_call
+    assert not (parameters - told) & of_a_call
 
 
 def test_right_words_pass():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import types
 from pathlib import Path
 
@@ -28,7 +29,10 @@ PAGES = sorted(
 
 
 @pytest.mark.parametrize("name", [page for page in PAGES if page not in ELSEWHERE])
-def test_code_runs_and_prints_what_the_page_says(name: str) -> None:
+def test_code_runs_and_prints_what_the_page_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # for the files that a page's code writes
     pages.run(name, (DOCS / name).read_text(encoding="utf-8"))
 
 
@@ -61,8 +65,19 @@ def test_public_names_have_docstrings() -> None:
 def test_every_algorithm_has_a_page() -> None:
     named = {path.stem for path in (DOCS / "algorithms").glob("*.md")} - {"index"}
     assert named == set(jconv.algorithms())
+    index = (DOCS / "algorithms" / "index.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| \[(\w+)\]\(\1\.md\) ", index, re.MULTILINE)) == named
     for name in named:
         text = (DOCS / "algorithms" / f"{name}.md").read_text(encoding="utf-8")
         for heading in ("When it is chosen", "Its error", "NaNs, infinities and zeros", "Cost"):
             assert f"\n## {heading}\n" in text
-        assert re.search(r"^!\[.*\]\(\.\./pictures/", text, re.MULTILINE)
+        assert re.search(rf"^!\[.*\]\(\.\./pictures/algorithm_{name}\.svg", text, re.MULTILINE)
+
+
+def test_every_algorithm_has_the_picture_that_is_drawn_for_it() -> None:
+    drawn = runpy.run_path(str(DOCS / "pictures" / "draw_algorithms.py"))
+    pictures = {name: drawn["draw"](name) for name in jconv.algorithms()}
+    assert len(set(pictures.values())) == len(pictures)
+    for name, picture in pictures.items():
+        path = DOCS / "pictures" / f"algorithm_{name}.svg"
+        assert path.read_text(encoding="utf-8") == picture, "run docs/pictures/draw_algorithms.py"

@@ -62,6 +62,8 @@ def test_the_site_builds_strictly_and_names_nothing_elsewhere(site: Path) -> Non
         assert [tag for tag in loaded if 'rel="canonical"' not in tag] == [], page
         # A docstring's `>>>` is a quotation to Markdown, unless its section is read as examples.
         assert "<blockquote>" not in text, page
+        # Two asterisks of an equation that is not in backticks are emphasis to Markdown.
+        assert re.findall(r"\w<em>.*?</em>|<em>.*?</em>\w", text) == [], page
 
 
 @pytest.fixture(scope="module")

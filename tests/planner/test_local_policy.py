@@ -14,7 +14,7 @@ import pytest
 
 import jconv
 from jconv._algorithms import BY_NAME, REGISTRY, Algorithm
-from jconv._algorithms.record import always_local
+from jconv._algorithms.record import always_local, mixes_windows
 from jconv._core.geometry import Axis
 from jconv._core.problem import LEGS, ONE_WINDOW, OPERANDS, OUTPUT, Leg, Problem
 from jconv._planner.choose import Planner, choose
@@ -239,7 +239,7 @@ def check_algorithm(algorithm: Algorithm, most: int) -> None:
 @pytest.mark.parametrize("name", BY_NAME)
 def test_every_algorithm_that_says_so_is_local(name):
     algorithm = BY_NAME[name]
-    assert bool(admitted(algorithm)) == (name not in ("wide", "winograd", "fft"))
+    assert bool(admitted(algorithm)) == (algorithm.local is not mixes_windows)
     check_algorithm(algorithm, 6)
 
 

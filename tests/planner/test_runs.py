@@ -16,7 +16,7 @@ from jconv._algorithms import BY_NAME, REGISTRY
 from jconv._core.geometry import Axis, out_size
 from jconv._core.problem import LEGS, Problem
 from jconv._planner.choose import Planner, choose, excluded, handicapped
-from jconv._planner.compile_time import LIMIT, WORK, compile_seconds
+from jconv._planner.compile_time import LIMIT, compile_seconds
 from jconv._planner.policy import Policy, current_policy
 
 X, W = (8, 28, 28, 128), (3, 3, 128, 128)
@@ -47,9 +47,12 @@ def chosen(problem):
 
 def total(problem, name, runs):
     """Predicted seconds of all runs and of compiling."""
-    part = lambda p: choose(p, "cpu").algorithm.name  # noqa: E731
     cost = BY_NAME[name].cost(problem, Planner("cpu"))
-    return runs * cost + compile_seconds(name, problem, part)
+    return runs * cost + compiling(BY_NAME[name], problem)
+
+
+def compiling(algorithm, problem):
+    return compile_seconds(algorithm, problem, lambda part: choose(part, "cpu").algorithm)
 
 
 @pytest.mark.parametrize("runs", [0, -1, 1.5, True, "100", float("inf")])
@@ -74,8 +77,17 @@ def test_policies_nest_and_are_values():
     assert "runs=100" in repr(outer)
 
 
-def test_every_algorithm_has_a_compile_time():
-    assert list(WORK) == [algorithm.name for algorithm in REGISTRY]
+def test_compiling_counts_the_parts_that_are_handed_on():
+    handing_on = set()
+    for problem in problems(200, 5):
+        for algorithm in REGISTRY:
+            if excluded(algorithm, problem, "cpu"):
+                continue
+            for part in algorithm.parts(problem):
+                alone = compiling(choose(part, "cpu").algorithm, part)
+                assert compiling(algorithm, problem) > alone
+                handing_on.add(algorithm.name)
+    assert len(handing_on) > 2
 
 
 def test_one_run_is_directs_unless_it_is_very_slow():

@@ -14,6 +14,7 @@ from jax import lax
 
 from jconv._algorithms import cost
 from jconv._algorithms.batches import spans
+from jconv._algorithms.compiling import Work
 from jconv._algorithms.taps.window_sums import read_by, repeat_channels
 from jconv._algorithms.windows import (
     MAX_TERMS_PER_LOOP,
@@ -71,6 +72,15 @@ def seconds(problem: Problem) -> float:
     total = cost.sums_of_products(problem, problem.multiplications, run)
     total += cost.moved(problem, cost.operands(problem) + 2 * stored)
     return total + cost.kernels(4 * blocks, calls)
+
+
+def compiling(problem: Problem) -> Work:
+    blocks = -(-problem.axes[0].o // rows_at_once(problem))
+    batches = -(-problem.n // images(problem))
+    different = blocks * (2 if problem.n % batches else 1)  # sizes of batches differ by one
+    terms = 2 * MAX_TERMS_PER_LOOP * problem.rank  # of x, and of its windows
+    each = Work(kernels=6 * different, terms=different * terms)
+    return each.again(batches - 1)
 
 
 def workspace(problem: Problem) -> int:

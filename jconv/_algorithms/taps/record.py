@@ -31,5 +31,6 @@ TAPS = Algorithm(
     cost=lambda problem, planner: _of(problem).seconds(problem),
     run=run,
     workspace=workspace,
+    compiling=lambda problem, of_part: _of(problem).compiling(problem),
     local=always_local,
 )

@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from jconv._algorithms import cost
+from jconv._algorithms.compiling import Work
 from jconv._algorithms.legs import rows_read
 from jconv._algorithms.windows import (
     MAX_TERMS_PER_LOOP,
@@ -60,6 +61,16 @@ def run(problem: Problem, x: jax.Array, w: jax.Array) -> jax.Array:
     parts = [(x[..., at::f], w[..., at::f]) for at in range(f)]
     sums = [_sum(x, w, axes) for x, w in lax.optimization_barrier(parts)]
     return sum(sums[1:], sums[0])
+
+
+def compiling(problem: Problem) -> Work:
+    axes = problem.window_axes
+    apart = problem.leg == "input_grad" and 1 < problem.f <= MAX_SUMS
+    sums = problem.f if apart else 1
+    size = math.prod(problem.shape("x")) * 4
+    regions = 2 * problem.rank + 1 if framed(axes, size) else 1
+    terms = count_terms(axes) * problem.rank * sums
+    return Work(2 + 2 * regions + sums, 0, terms * regions)
 
 
 def seconds(problem: Problem) -> float:

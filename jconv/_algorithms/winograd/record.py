@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
+from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.legs import may_transform
 from jconv._algorithms.record import MARGIN, Algorithm, static_on_cpu
 from jconv._algorithms.winograd.run import run
-from jconv._algorithms.winograd.tile_size import MAX_PRODUCTS, best, tile_sizes, workspace
+from jconv._algorithms.winograd.tile_size import (
+    MAX_PRODUCTS,
+    best,
+    choose_outputs,
+    tile_sizes,
+    tiles_of,
+    workspace,
+)
 from jconv._core.problem import Problem
 
 FEW_CHANNELS = 16  # channels; up to here, and on one axis, gains were too small to be sure of
@@ -39,12 +49,20 @@ def margin(problem: Problem) -> float:
     return 1.5 if small else MARGIN
 
 
+def compiling(problem: Problem, of_part: OfPart) -> Work:
+    *lead, last = tiles_of(problem.window_axes, choose_outputs(problem))
+    lines = math.prod(tile.products for tile in lead)
+    operands = 2 if problem.leg == "filter_grad" else 1
+    return Work(kernels=1.5 * operands * (lines + last.products) + 4, calls=lines)
+
+
 WINOGRAD = Algorithm(
     name="winograd",
     supports=supports,
     cost=lambda problem, planner: best(problem)[0],
     run=run,
     workspace=workspace,
+    compiling=compiling,
     exact=False,
     error=8.0,
     margin=margin,

@@ -15,7 +15,8 @@ RESULT = {
     "conv_transpose": "y",
     "conv_input_grad": "dx",
     "conv_filter_grad": "dw",
-}  # what the code calls its result
+}
+"""The name of the result in the code that is written for each operation."""
 
 
 Pads = tuple[int, int]
@@ -66,10 +67,10 @@ class Facts:
 
     @property
     def borders(self) -> dict[str, list[Pads]]:
-        """For each mode that copies rows, the rows that it puts at both ends of each axis.
+        """For each mode but zeros, how many rows it puts at both ends of each axis.
 
-        Circular comes first: it is the one that copies rows from the other end, where a border
-        put there before would be copied in their place.
+        They are to be put on one mode after the other, circular first: it copies rows of the other
+        end, and must not find another mode's border there.
         """
         found = {}
         for mode in sorted({mode for pair in self.modes for mode in pair} - {"zeros"}):
@@ -179,7 +180,7 @@ def facts_of(question: Question, plan: Plan) -> Facts:
 
 
 def permuted(facts: Facts, array: str, transpose: str, first: bool) -> list[str]:
-    """The line that brings an array into a framework's order; none where it is in it."""
+    """The line that transposes an array into a framework's order; none where it has it already."""
     order = facts.order(array, first)
     if order == tuple(range(len(order))):
         return []
@@ -187,7 +188,7 @@ def permuted(facts: Facts, array: str, transpose: str, first: bool) -> list[str]
 
 
 def permuted_back(facts: Facts, transpose: str, first: bool) -> list[str]:
-    """The line that brings the result into the caller's order."""
+    """The line that transposes the result into the caller's order; none where it has it already."""
     name = RESULT[facts.op]
     order = facts.order(name, first)
     back = tuple(order.index(at) for at in range(len(order)))
@@ -201,14 +202,14 @@ def call(function: str, *arrays: str, **keywords: object) -> str:
 
 
 def unless(values: Sequence[int], usual: int) -> int | tuple[int, ...] | None:
-    """One number for all axes, or one for each; None where every one is the usual."""
+    """One number for all axes, or one for each; None where all of them are `usual`."""
     if all(value == usual for value in values):
         return None
     return values[0] if len(set(values)) == 1 else tuple(values)
 
 
 def one_pad(pads: Sequence[Pads]) -> tuple[int, ...] | None:
-    """For each axis the pad of both sides; None where two differ or one crops."""
+    """For each axis the pad of both sides; None where the sides of an axis differ or one crops."""
     if any(low != high or low < 0 for low, high in pads):
         return None
     return tuple(low for low, _ in pads)

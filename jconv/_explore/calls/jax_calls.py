@@ -20,7 +20,7 @@ def jconv_call(question: Question) -> str:
 
 
 class _Bare(str):
-    """A symbol, written as a variable: a caller has a number or a dimension of that name."""
+    """A symbolic size, written without quotes: the caller has a variable of that name."""
 
     def __repr__(self) -> str:
         return str(self)
@@ -37,8 +37,9 @@ def lax_call(facts: Facts) -> str:
     variable = "w" if facts.op == "conv_filter_grad" else "x"
     cotangent = "x" if facts.op == "conv_transpose" else "g"
     shape = facts.w if variable == "w" else facts.x
-    # In a transposed convolution the name x is that of the cotangent, and a border that is put
-    # around x inside of the function makes x a name of the function's own.
+    # Names in the code: the input of a transposed convolution is called x already, so the
+    # function's own argument is z. A border assigns to x inside of the function, which would make
+    # x local to it, so the array with its border is called padded.
     inner = "z" if facts.op == "conv_transpose" else variable
     x = inner if variable == "x" else "padded" if facts.borders else "x"
     body = ["padded = x"] if x == "padded" else []

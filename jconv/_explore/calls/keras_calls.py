@@ -57,7 +57,7 @@ def _put(x: str, ends: Sequence[Pads], mode: str = "") -> list[str]:
 
 
 def _rows(x: str, sizes: Sequence[int], ends: Sequence[Pads]) -> list[str]:
-    """The lines that lengthen both ends of each axis by zeros, negative numbers cutting."""
+    """The lines that put zeros at both ends of each axis, or cut rows off for negative numbers."""
     lines = _put(x, [(max(low, 0), max(high, 0)) for low, high in ends])
     if min(min(pair) for pair in ends) < 0:
         slices = [
@@ -87,7 +87,7 @@ def _around(facts: Facts) -> list[str]:
 
 
 def _transpose(facts: Facts) -> list[str]:
-    """The full sum of the footprints, and of it the rows that the result has."""
+    """The transposed convolution without padding, and the slice of it that is the result."""
     if facts.groups > 1:
         raise CannotSayError("keras.ops.conv_transpose takes no groups.")
     result, array = ("y", "x") if facts.op == "conv_transpose" else ("dx", "g")

@@ -49,7 +49,7 @@ def _node(kind: str, inputs: list[str], outputs: list[str], **attributes: object
 
 
 def _first(facts: Facts, name: str, nodes: list[str]) -> str:
-    """The name of an array with its channels first; the node that makes it is added."""
+    """The name of an array with its channels first; a node that makes it is added to `nodes`."""
     order = facts.order(name, True)
     if order == tuple(range(len(order))):
         return name
@@ -66,7 +66,7 @@ def _attributes(facts: Facts) -> dict[str, object]:
 
 
 def _put(x: str, ends: Sequence[Pads], mode: str, nodes: list[str]) -> str:
-    """The name of x with rows put at both ends of each axis; no mode puts zeros."""
+    """The name of x with rows put at both ends of each axis; the mode "" puts zeros."""
     if not any(map(any, ends)):
         return x
     # ONNX's order: all low ends, then all high ones.
@@ -78,7 +78,7 @@ def _put(x: str, ends: Sequence[Pads], mode: str, nodes: list[str]) -> str:
 
 
 def _lengthened(x: str, ends: Sequence[Pads], nodes: list[str]) -> str:
-    """The name of x with zeros put at both ends of each axis, negative numbers cutting."""
+    """The name of x with zeros at both ends of each axis, or rows cut off for negative numbers."""
     x = _put(x, [(max(low, 0), max(high, 0)) for low, high in ends], "", nodes)
     if min(min(pair) for pair in ends) < 0:
         starts = [max(-low, 0) for low, _ in ends]

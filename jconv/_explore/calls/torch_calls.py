@@ -1,4 +1,4 @@
-"""The call in PyTorch's words: channels first, the same number of rows padded on both sides."""
+"""The call in PyTorch's words: channels first, and one number for the padding of both sides."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _settings(facts: Facts) -> dict[str, object]:
 
 
 def _sides(pads: Sequence[Pads]) -> tuple[int, ...]:
-    """F.pad's order: the last axis first."""
+    """The pads in the order of F.pad: the last axis first."""
     return tuple(side for pair in reversed(pads) for side in pair)
 
 

@@ -9,6 +9,8 @@ documentation are made by::
         jconv.plan((1, 8, 1), (3, 1, 1), stride=2, padding="VALID").to_svg())
     pathlib.Path("docs/pictures/conv_transpose.svg").write_text(
         jconv.plan_transpose((1, 6, 1), (3, 1, 1), stride=2, padding=1, output_padding=1).to_svg())
+
+The pages on algorithms have drawings of their own, by docs/pictures/draw_algorithms.py.
 """
 
 from __future__ import annotations
