@@ -7,9 +7,10 @@ slices, pads and sums and nothing else: JAX differentiates those itself, to any 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
@@ -26,10 +27,11 @@ from jconv._check.spec import read_spec
 from jconv._check.words import in_jconvs_words
 from jconv._core import jax_sharding
 from jconv._core.errors import ConvError, Remedy
-from jconv._core.geometry import Axis, Shape, is_static, span
+from jconv._core.geometry import Axis, Shape, Size, is_static, span
 from jconv._core.layout import Layout, parse_layout
-from jconv._core.problem import compute_dtype
-from jconv._devices.borders import pad_borders, pad_borders_adjoint
+from jconv._core.problem import OPERANDS, Problem, compute_dtype
+from jconv._devices.partition import alone, out_spec, over_explicit_axes
+from jconv._devices.roles import decide
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops.conv import Ints, Padding, PaddingMode
 from jconv._ops.conv import Layout as LayoutLike
@@ -84,19 +86,10 @@ def unfold(
     }
     shape, dtype = _described("unfold", "x", x)
     resolved, taps = _resolve("unfold", shape, dtype, kernel, given)
-    order, rank = resolved.layout, len(taps)
-    patches = jnp.transpose(jnp.asarray(x), order.x)
-    # JAX cannot slice a dimension that explicit mesh axes split.
-    patches = jax_sharding.unsharded(patches, range(1, rank + 1))
-    if resolved.borders is not None:
-        patches = pad_borders(patches, resolved.borders)
-    for dim in range(rank, 0, -1):
-        axis = resolved.problem.axes[dim - 1]
-        patches = jnp.stack(_windows(patches, dim, axis), axis=rank + 1)
-    merged, (spatial, tail) = _filter_order(order), (rank + 1, patches.ndim)
-    patches = jnp.transpose(patches, (*range(spatial), *(spatial + at for at in merged)))
-    channels = math.prod(patches.shape[spatial:tail])
-    patches = patches.reshape(*patches.shape[:spatial], channels)
+    order = resolved.layout
+    x = jnp.transpose(jnp.asarray(x), order.x)
+    patches = _on_parts(_windows_problem(resolved, x), x, _all_windows)
+    patches = _reordered(patches, _taps_of(taps, resolved), _filter_order(order))
     return jnp.transpose(patches, order.inverse("y"))
 
 
@@ -149,21 +142,78 @@ def fold(
     }
     shape, dtype = _described("fold", "patches", patches)
     resolved, taps = _resolve("fold", shape, dtype, kernel, given)
-    order, rank, problem = resolved.layout, len(taps), resolved.problem
+    order, merged = resolved.layout, _filter_order(resolved.layout)
     x = jnp.asarray(patches)
     dtype = x.dtype
     x = jnp.transpose(x.astype(compute_dtype(str(dtype))), order.y)
-    x = jax_sharding.unsharded(x, range(1, rank + 1))
-    merged = _filter_order(order)
-    sizes = [(*taps, problem.c)[at] for at in merged]
-    x = x.reshape(*x.shape[: rank + 1], *sizes)
-    back = [merged.index(at) for at in range(rank + 1)]
-    x = jnp.transpose(x, (*range(rank + 1), *(rank + 1 + at for at in back)))
+    sizes, back = _taps_of(taps, resolved), [merged.index(at) for at in range(len(merged))]
+    x = _reordered(x, [sizes[at] for at in merged], back)
+    x = _on_parts(_windows_problem(resolved, x), x, _all_overlaid)
+    return jnp.transpose(x.astype(dtype), order.inverse("x"))
+
+
+def _taps_of(taps: Sequence[int], resolved: Resolved) -> list[Size]:
+    """(k..., C), the dimensions that are one in the patches."""
+    return [*taps, resolved.problem.c]
+
+
+def _reordered(patches: Array, sizes: Sequence[Size], order: Sequence[int]) -> Array:
+    """The patches (N, o..., the product of `sizes`), with these dimensions in another order."""
+    lead = patches.shape[:-1]
+    apart = patches.reshape(*lead, *sizes)
+    apart = jnp.transpose(apart, (*range(len(lead)), *(len(lead) + at for at in order)))
+    return apart.reshape(*lead, patches.shape[-1])
+
+
+def _windows_problem(resolved: Resolved, array: Array) -> Problem:
+    """The convolution to one output channel for each tap and channel, or its input backprop."""
+    problem, dtype = resolved.problem, str(array.dtype)
+    channels = math.prod(axis.k for axis in problem.axes) * problem.c
+    dtypes = {f"{slot}_dtype": dtype for slot in "xwy"}
+    return problem.replace(f=channels, borders=resolved.borders, **dtypes)
+
+
+def _on_parts(problem: Problem, array: Array, run: Callable[[Problem, Array], Array]) -> Array:
+    """`run` on whole rows, or on each device's rows and their neighbours' (explicit mesh axes).
+
+    The array lies over the devices as the operand of the convolution that the problem describes,
+    and so does the result; there is no filter, and the channels are brought together.
+    """
+
+    def run_leg(problem: Problem, array: Array, _: Array) -> Array:
+        return run(problem, array)
+
+    mesh = jax_sharding.mesh_of(jax.typeof(array))
+    if mesh is None or not problem.static:
+        return alone(problem, array, array, run_leg)
+    first = OPERANDS[problem.leg][0]
+    entries = jax_sharding.spec_of(jax.typeof(array))
+    names = [jax_sharding.names_of(entry) for entry in entries[:-1]]
+    spec = tuple(tuple(n for n in axes if n in mesh.explicit_axes) for axes in names)
+    split = decide(problem, {first: (*spec, ())}, {n: mesh.shape[n] for n in mesh.explicit_axes})
+    run_split = over_explicit_axes(problem, split, mesh, out_spec(problem, split), run_leg)
+
+    def run_whole(array: Array) -> Array:
+        return run_split(array, jnp.zeros(problem.shape("w"), array.dtype))  # which is not read
+
+    return jax.jit(run_whole)(array)
+
+
+def _all_windows(problem: Problem, x: Array) -> Array:
+    """x (N, i..., C) to its windows (N, o..., taps * C)."""
+    rank = problem.rank
+    for dim in range(rank, 0, -1):
+        x = jnp.stack(_windows(x, dim, problem.axes[dim - 1]), axis=rank + 1)
+    return x.reshape(*x.shape[: rank + 1], problem.f)
+
+
+def _all_overlaid(problem: Problem, patches: Array) -> Array:
+    """The adjoint of `_all_windows`."""
+    rank, taps = problem.rank, [axis.k for axis in problem.axes]
+    x = patches.reshape(*patches.shape[: rank + 1], *taps, problem.c)
     for dim in range(1, rank + 1):
         x = _overlaid(x, dim, rank + 1, problem.axes[dim - 1])
-    if resolved.borders is not None:
-        x = pad_borders_adjoint(x, resolved.borders)
-    return jnp.transpose(x.astype(dtype), order.inverse("x"))
+    return x
 
 
 def _windows(x: Array, dim: int, axis: Axis) -> list[Array]:
@@ -177,17 +227,13 @@ def _windows(x: Array, dim: int, axis: Axis) -> list[Array]:
 
 def _overlaid(patches: Array, dim: int, taps: int, axis: Axis) -> Array:
     """The adjoint of `_windows`: each tap's rows put where they were read from, and summed."""
-    rows = span(axis.i, axis.b)
-    parts = [
-        resize(
-            lax.index_in_dim(patches, k, taps, keepdims=False),
-            dim,
-            axis.d * k - axis.p0,
-            rows,
-            interior=axis.s - 1,
-        )
-        for k in range(axis.k)
-    ]
+    rows, reach = span(axis.i, axis.b), axis.s * axis.o
+    parts = []
+    for k in range(axis.k):
+        part = lax.index_in_dim(patches, k, taps, keepdims=False)
+        # XLA's partitioner ends the process over a pad that both dilates and crops split rows.
+        part = resize(part, dim, 0, reach, interior=axis.s - 1)
+        parts.append(resize(part, dim, axis.d * k - axis.p0, rows))
     return lax.slice_in_dim(sum(parts[1:], parts[0]), 0, rows, axis.b, axis=dim)
 
 
