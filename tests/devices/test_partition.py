@@ -268,14 +268,37 @@ def test_a_bad_out_sharding_is_a_clear_error():
         jconv.conv(x, w, out_sharding=P(None, None, None, None, "a"))
 
 
+WINDOWS = {
+    "stride": ((3, 3), {"stride": 2}),
+    "dilation": ((3, 3), {"stride": (2, 1), "dilation": 2}),
+    "circular": ((3, 3), {"padding_mode": "circular"}),
+    "reflect": ((5, 3), {"padding_mode": "reflect", "stride": 2}),
+}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_windows_unfolded_and_folded(kind):
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_unfolded_and_folded(name, kind):
+    kernel, settings = WINDOWS[name]
     mesh, x = mesh_of(kind), integers((2, 16, 8, 4), 0)
 
-    def both(x):
-        patches = jconv.unfold(x, 3, stride=2)
-        return patches, jconv.fold(patches, 3, input_shape=x.shape, stride=2)
+    def unfolded(x):
+        return jconv.unfold(x, kernel, **settings)
 
-    got = jax.jit(both)(put(mesh, x, "a", "b"))
-    for have, expected in zip(got, both(x), strict=True):
-        np.testing.assert_array_equal(have, expected)
+    def both(x):
+        patches = unfolded(x)
+        return patches, jconv.fold(patches, kernel, input_shape=x.shape, **settings)
+
+    def gradient(x):
+        return jax.grad(lambda x: (unfolded(x) ** 2).sum())(x)
+
+    for run in (both, gradient):
+        program = jax.jit(run).lower(put(mesh, x, "a", "b")).compile()
+        got = program(put(mesh, x, "a", "b"))
+        for have, expected in zip(jax.tree.leaves(got), jax.tree.leaves(run(x)), strict=True):
+            np.testing.assert_array_equal(have, expected)
+        found = collectives(program.as_text())
+        assert found["all-gather"] == 0
+        if kind == "Explicit":  # on automatic axes XLA splits it, and reverses borders by others
+            assert found["all-to-all"] == 0
+            assert found["collective-permute"] > 0
