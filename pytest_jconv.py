@@ -1,9 +1,9 @@
-"""A pytest plugin for jconv.testing: hold a convolution against its conformance kit.
+"""A pytest plugin for jconv.testing: check a convolution with its conformance kit.
 
     pytest --pyargs jconv.testing --conv-implementation=mymodule:myconv
 
-It is found by every pytest that runs where jconv is installed, so it imports nothing until it is
-used, and stands outside of the package, whose import would import JAX.
+Every pytest that runs where jconv is installed imports this plugin. So it lies outside the package,
+whose import would import JAX, and imports an implementation only when a test asks for it.
 """
 
 import importlib
@@ -24,16 +24,17 @@ def pytest_addoption(parser):
     group.addoption(
         "--conv-exact",
         action="store_true",
-        help="it forms the products of the definition: nothing may be rounded that need not be",
+        help="the implementation forms the products of the definition and no others, so that sums "
+        "of whole numbers must not be rounded",
     )
 
 
 @pytest.fixture(scope="session")
 def conv_implementation(request):
-    """What --conv-implementation names; override it to name another one in code."""
+    """What --conv-implementation names; a test module may override this fixture."""
     told = request.config.getoption("--conv-implementation")
     if told is None:
-        pytest.skip("no implementation to check: tell --conv-implementation=mymodule:myconv")
+        pytest.skip("no implementation to check: give --conv-implementation=mymodule:myconv")
     module, _, name = told.partition(":")
     sys.path.insert(0, str(request.config.invocation_params.dir))
     try:
@@ -49,5 +50,5 @@ def conv_implementation(request):
 
 @pytest.fixture(scope="session")
 def conv_exact(request):
-    """Whether --conv-exact was told."""
+    """True if --conv-exact was given, else None."""
     return True if request.config.getoption("--conv-exact") else None

@@ -19,17 +19,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 1 if a process died, raised an error or computed a wrong value."""
     parser = argparse.ArgumentParser(prog="python -m jconv.testing", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="soak")
-    one = commands.add_parser("soak", help="random configurations, exactly against the oracle")
+    one = commands.add_parser("soak", help="random configurations against the oracle")
     one.add_argument("--configurations", type=int, metavar="N", help="how many to run")
     one.add_argument("--minutes", type=float, metavar="N", help="for how long to run")
-    one.add_argument("--seed", type=int, default=0, help="of the random configurations")
-    one.add_argument("--first", type=int, default=0, metavar="N", help="the first one's number")
+    one.add_argument("--seed", type=int, default=0, help="from which configurations are drawn")
+    one.add_argument("--first", type=int, default=0, metavar="N", help="number of the first one")
     one.add_argument(
-        "--state", type=Path, metavar="FILE", help="written after every block, to go on from"
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="file to continue from, written after every block",
     )
-    one.add_argument("--ops", default=",".join(OPS), help=f"of {','.join(OPS)}")
+    one.add_argument("--ops", default=",".join(OPS), help=f"which to run, of {','.join(OPS)}")
     one.add_argument(
-        "--policies", default=",".join(RULES), help="in equal shares; names of algorithms too"
+        "--policies",
+        default=",".join(RULES),
+        help="policies or names of algorithms, in equal shares",
     )
     block = commands.add_parser("block")
     block.add_argument("log")
@@ -47,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(rules) - known:
         parser.error(f"--policies: {', '.join(sorted(unknown))}: not among {', '.join(known)}")
     if options.configurations is None and options.minutes is None:
-        parser.error("tell --configurations or --minutes")
+        parser.error("give --configurations or --minutes")
     figures = soak(
         options.configurations,
         minutes=options.minutes,
@@ -62,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave_no_core() -> None:
-    with contextlib.suppress(ImportError):  # the module exists on Unix alone
+    """Keep a process that aborts from writing its memory to a file."""
+    with contextlib.suppress(ImportError):  # a module of Unix
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

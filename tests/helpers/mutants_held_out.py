@@ -16,7 +16,7 @@ from own_conv import Own, each
 
 import jconv
 from jconv.testing import reference
-from jconv.testing._questions import OPERATIONS
+from jconv.testing.oracle.legs import OPERATIONS
 
 
 def with_own(**functions):

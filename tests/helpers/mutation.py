@@ -31,10 +31,10 @@ EXPLAINED = Path(__file__).with_name("mutation_survivors.toml")
 TESTS = {
     "_core.geometry": [
         ["tests/core/test_geometry.py"],
-        ["tests/testing/test_mutation_kills.py", "-k", "values or symbolic"],
+        ["tests/testing/run/test_mutation_kills.py", "-k", "values or symbolic"],
     ],
     "_ops.primitives": [
-        ["tests/testing/test_mutation_kills.py"],
+        ["tests/testing/run/test_mutation_kills.py"],
         ["tests/ops/test_trilinear_host.py"],
         ["tests/devices/test_sharding.py"],
         ["tests/planner/test_vmap_lowering.py"],

@@ -44,6 +44,20 @@ LAYERS = {
     "_cli": 14,
     "__main__": 15,
 }
+# The same inside a package: by module or package, "" being the package's own __init__.
+PARTS = {
+    "testing": {
+        "oracle": 0,
+        "cases": 1,
+        "transformations": 1,
+        "causes": 1,
+        "run": 2,
+        "soak": 3,
+        "": 4,
+        "__main__": 5,
+        "test_conformance": 5,
+    },
+}
 MOVING = {
     "_core.jax_hooks",
     "_core.jax_sharding",
@@ -54,7 +68,7 @@ WITHOUT_JAX = ("_support", "_core", "_check", "_diagnosis")
 PUBLIC = {"compat", "ragged", "sharding", "streaming", "testing"}
 VERSION_SENSITIVE = ("jax.interpreters", "jax.extend")
 # The oracle is worth something only as long as it shares no code with what it judges.
-INDEPENDENT = {"testing._reference"}
+INDEPENDENT = {"testing.oracle.reference"}
 LINES = 400  # of a module
 FUNCTION_LINES = 60  # of a function, its docstring not counted
 LONG_BECAUSE = "# Long because "  # begins the comment above a longer function that says why
@@ -74,6 +88,12 @@ def read_package() -> Sources:
 
 def layer_of(module: str) -> int | None:
     return LAYERS.get(module.split(".")[0])
+
+
+def part_of(module: str) -> int | None:
+    """The layer of a module inside its package, for packages in PARTS."""
+    package, *parts = module.split(".")
+    return PARTS[package].get(parts[0] if parts else "")
 
 
 def imports(source: str) -> Iterator[tuple[str, str]]:
@@ -125,7 +145,11 @@ def edges(sources: Sources) -> Iterator[tuple[str, str]]:
 
 
 def unplaced(sources: Sources) -> list[str]:
-    return [module for module in sources if layer_of(module) is None]
+    return [
+        module
+        for module in sources
+        if layer_of(module) is None or (module.split(".")[0] in PARTS and part_of(module) is None)
+    ]
 
 
 def loose_modules(sources: Sources) -> list[str]:
@@ -141,8 +165,9 @@ def loose_modules(sources: Sources) -> list[str]:
 def silent_packages(sources: Sources) -> list[str]:
     """Packages whose docstring does not say what is in them, what goes in and what comes out."""
     packages = {module.rpartition(".")[0] for module in sources if "." in module}
-    private = [name for name in packages if name.startswith("_") and name in sources]
-    docs = {name: ast.get_docstring(ast.parse(sources[name])) or "" for name in private}
+    inner = {name for name in packages if "." in name and name.split(".")[0] in PARTS}
+    private = [name for name in packages if name.startswith("_") or name in inner]
+    docs = {name: ast.get_docstring(ast.parse(sources.get(name, ""))) or "" for name in private}
     return sorted(
         name
         for name, text in docs.items()
@@ -157,6 +182,20 @@ def upward_imports(sources: Sources) -> list[tuple[str, str]]:
         low, high = layer_of(a), layer_of(b)
         apart = a.split(".")[0] != b.split(".")[0]
         if low is not None and high is not None and apart and low <= high:
+            found.append((a, b))
+    return found
+
+
+def upward_imports_inside(sources: Sources) -> list[tuple[str, str]]:
+    """The same between the parts of one package."""
+    found = []
+    for a, b in edges(sources):
+        package = a.split(".")[0]
+        if package not in PARTS or not begins_with(b, package):
+            continue
+        low, high = part_of(a), part_of(b)
+        apart = a.split(".")[1:2] != b.split(".")[1:2]
+        if apart and low is not None and high is not None and low <= high:
             found.append((a, b))
     return found
 
@@ -261,6 +300,7 @@ CHECKS = [
     loose_modules,
     silent_packages,
     upward_imports,
+    upward_imports_inside,
     circles,
     imports_in_functions,
     relative_imports,
@@ -294,10 +334,14 @@ LONG = "def f():\n" + "    pass\n" * FUNCTION_LINES
 MUTANTS = [
     (unplaced, {"_utils": ""}),
     (unplaced, {"_opsy.conv": ""}),
+    (unplaced, {"testing.tools": ""}),
+    (unplaced, {"testing.tools.clock": ""}),
     (loose_modules, {"_ops": ""}),
     (loose_modules, {"ragged": "", "_clock": ""}),
     (silent_packages, {"_ops": '"""Operations."""', "_ops.conv": ""}),
     (silent_packages, {"_ops": '"""In: a\nOut: b' + "\n" * 8 + '."""', "_ops.conv": ""}),
+    (silent_packages, {"testing.run": '"""The check."""', "testing.run.ask": ""}),
+    (silent_packages, {"testing.run.ask": ""}),
     (upward_imports, {"_core.a": "from jconv._planner import choose", "_planner": ""}),
     (upward_imports, {"_core.a": "import jconv._ops.conv", "_ops.conv": ""}),
     (upward_imports, {"_ops.conv": "from jconv import testing", "testing": "", "": ""}),
@@ -305,6 +349,25 @@ MUTANTS = [
     (upward_imports, {"testing": "import jconv", "": ""}),
     (upward_imports, {"_ops": "if TYPE_CHECKING:\n    import jconv._plan", "_plan": "", "": ""}),
     (upward_imports, {"ragged": "import jconv.streaming", "streaming": ""}),
+    (
+        upward_imports_inside,
+        {
+            "testing.oracle.legs": "from jconv.testing.cases import table",
+            "testing.cases.table": "",
+        },
+    ),
+    (
+        upward_imports_inside,
+        {"testing.cases.a": "import jconv.testing.causes.b", "testing.causes.b": ""},
+    ),
+    (upward_imports_inside, {"testing.run.a": "from jconv.testing import CASES", "testing": ""}),
+    (
+        upward_imports_inside,
+        {
+            "testing.oracle": "if TYPE_CHECKING:\n    import jconv.testing.soak.draw",
+            "testing.soak.draw": "",
+        },
+    ),
     (circles, {"_ops.a": "import jconv._ops.b", "_ops.b": "import jconv._ops.a"}),
     (
         circles,
@@ -325,7 +388,7 @@ MUTANTS = [
     (version_sensitive, {"_ops.a": "def f():\n    import jax.extend.core"}),
     (version_sensitive, {"_ops.a": "import jax\njax.extend.core.Primitive"}),
     (version_sensitive, {"_ops.a": "from jax import extend"}),
-    (shared_code, {"testing._reference": "from jconv._core.geometry import Axis"}),
+    (shared_code, {"testing.oracle.reference": "from jconv._core.geometry import Axis"}),
     (long_files, {"_ops.a": "\n" * (LINES + 1)}),
     (long_functions, {"_ops.a": LONG}),
     (long_functions, {"_ops.a": "# a comment that gives no reason\n" + LONG}),

@@ -10,7 +10,7 @@ from jax import export
 
 import jconv
 from jconv._cli.main import main
-from jconv.testing import _reference as reference
+from jconv.testing import reference
 
 # x, w, keywords
 CASES = {

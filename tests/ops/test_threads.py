@@ -12,7 +12,7 @@ import pytest
 
 import jconv
 from jconv.testing import CASES, reference
-from jconv.testing._questions import draw
+from jconv.testing.transformations.questions import draw
 
 THREADS = 8
 # All threads get all cases, each in another order, so that they meet in caches.

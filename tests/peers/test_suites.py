@@ -23,7 +23,7 @@ import pytest
 import jconv
 from jconv.compat import onnx as onnx_face
 from jconv.compat import torch as torch_face
-from jconv.testing._ask import compiled
+from jconv.testing.run.ask import compiled
 
 HERE = Path(__file__).parent
 

@@ -61,7 +61,7 @@ def test_what_an_operation_is_not_asked_is_skipped(tmp_path):
     options = ("--conv-implementation=mine:Right", "-k", "sizes", "-rs")
     code, told = run(tmp_path, *KIT, *options)
     assert code == 0, told
-    assert "sizes: nothing of it is asked of conv" in told
+    assert "sizes: conv has nothing to check" in told
 
 
 def test_a_wrong_one_fails_with_its_cause(tmp_path):
@@ -87,7 +87,7 @@ def test_one_that_refuses_everything_fails(tmp_path):
 def test_without_an_implementation_it_says_what_to_tell(tmp_path):
     code, told = run(tmp_path, *KIT, "-rs")
     assert code == 0, told
-    assert "tell --conv-implementation=mymodule:myconv" in told
+    assert "give --conv-implementation=mymodule:myconv" in told
     code, told = run(tmp_path, *KIT, "--conv-implementation=mine:Missing")
     assert "mine:Missing: module 'mine' has no attribute 'Missing'" in told
     assert code != 0

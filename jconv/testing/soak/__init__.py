@@ -1,6 +1,7 @@
 """Random configurations of jconv's own, run in bulk in child processes and compared exactly.
 
-A seed and a number go in, and a trial comes out (`draw`); a trial is run and judged (`trial`, with
-the oracle's sums taken tap by tap in `by_taps`), many at a time in a child process (`child`),
-which a parent starts, watches and counts (`soak`).
+In it: `draw`, trial number n of a seed; `trial`, one configuration run and judged; `by_taps`, the
+oracle's sums made fast; `child`, a process that runs many trials; `soak`, its parent, which counts.
+In: a seed and a number of configurations or minutes. Out: `Figures`, with what failed and how to
+repeat it.
 """

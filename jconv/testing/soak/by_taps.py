@@ -1,8 +1,8 @@
 """The oracle's legs as one matrix product for each tap, for arrays that its loops are too slow for.
 
-The terms of every axis are the oracle's own (`Axis.terms`, i.e. the index equation and the padding
-modes tried place by place), so what is added here is only that whole numbers may be summed in any
-order. Tested against the loops on every case of the kit's table.
+The terms of every axis are the oracle's own (`Axis.terms`), so this module only adds the terms of a
+tap in another order, which whole numbers allow. A test compares it with the loops on every case of
+the kit's table.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from jconv.testing._cases import Case
-from jconv.testing._questions import Array, Operands
-from jconv.testing._reference import Axis
+from jconv.testing.oracle.case import Case, shapes_of
+from jconv.testing.oracle.legs import Array, Operands
+from jconv.testing.oracle.reference import Axis
 
-EXACT_IN_FLOAT32 = 2.0**24  # whole numbers up to it are float32s, and so are sums up to it
+EXACT_IN_FLOAT32 = 2.0**24  # float32 holds all whole numbers up to this
 
-Rows = Any  # of one axis: a slice where they are evenly spaced, else an array of indices
+Rows = Any  # of one axis: a slice if they are evenly spaced, else an array of indices
 
 
 def leg_by_taps(case: Case, out: str, operands: Operands) -> Array:
     """The trilinear form's derivative in slot `out`, exact for operands of whole numbers."""
     call, groups = case.call, case.call.groups
-    shapes = {"x": case.x_shape, "w": case.w_shape, "y": case.y_shape}
     dtype = _wide_enough(case, operands)
-    arrays = {**operands, out: np.zeros(shapes[out], dtype)}
+    arrays = {**operands, out: np.zeros(shapes_of(case)[out], dtype)}
     orders = call.orders()
     read = {slot: np.transpose(array, orders[slot]) for slot, array in arrays.items()}
     # Groups in front: x (G, N, i..., C), w (G, k..., C, F), y (G, N, o..., F).
@@ -36,7 +35,7 @@ def leg_by_taps(case: Case, out: str, operands: Operands) -> Array:
         for slot in "xwy"
     )
     axes = call.axes(read["x"].shape[1:-1], read["w"].shape[:-2])
-    # Where a mode repeats a row of x, additions into x meet the same row twice.
+    # Where a padding mode repeats a row of x, one tap adds to that row twice.
     repeats = any(mode != "zeros" for axis in axes for mode in axis.modes)
     for taps in itertools.product(*(_taps(axis) for axis in axes)):
         k, i, o = zip(*taps, strict=True)
@@ -62,12 +61,12 @@ def _grouped(array: Array, groups: int) -> tuple[int, ...]:
 
 
 def _flat(rows: Array) -> Array:
-    """(G, N, ..., C) as (G, places, C)."""
+    """An array (G, N, ..., C) reshaped to (G, N * ..., C)."""
     return rows.reshape(rows.shape[0], int(np.prod(rows.shape[1:-1])), rows.shape[-1])
 
 
 def _product(rows: Array, matrix: Array) -> Array:
-    """rows (G, N, ..., C) times matrix (G, C, F)."""
+    """The product of rows (G, N, ..., C) and matrix (G, C, F)."""
     if rows.shape[-1] == 1:
         shape = (matrix.shape[0], *(1,) * (rows.ndim - 2), matrix.shape[-1])
         return rows * matrix.reshape(shape)
@@ -75,7 +74,7 @@ def _product(rows: Array, matrix: Array) -> Array:
 
 
 def _taps(axis: Axis) -> list[tuple[int, Rows, Rows]]:
-    """For each tap that meets anything: its number, the rows of x and the rows of y it joins."""
+    """For each tap that is in any term: its number, its rows of x and its rows of y."""
     met: dict[int, tuple[list[int], list[int]]] = {}
     for i, o, k in axis.terms():
         rows = met.setdefault(k, ([], []))
@@ -90,6 +89,7 @@ def _index(rows: Sequence[Array]) -> Sequence[Rows]:
 
 
 def _evenly(indices: Array) -> slice | None:
+    """The indices as a slice; None if they are not evenly spaced."""
     steps = np.unique(np.diff(indices))
     if len(steps) > 1 or (len(steps) and steps[0] <= 0):
         return None
@@ -97,10 +97,10 @@ def _evenly(indices: Array) -> slice | None:
 
 
 def _wide_enough(case: Case, operands: Operands) -> Any:
-    """float32 where no sum of products can pass what it holds exactly; else float64."""
+    """complex128, float32 if it holds every sum of products exactly, or else float64."""
     if any(array.dtype.kind == "c" for array in operands.values()):
         return np.complex128
     largest = np.prod([float(np.max(np.abs(array), initial=0)) for array in operands.values()])
-    sizes = [np.prod(shape) for shape in (case.x_shape, case.w_shape, case.y_shape)]
-    # A sum runs over places of one slot at most, whichever the leg.
+    sizes = [np.prod(shape) for shape in shapes_of(case).values()]
+    # A sum has at most as many terms as one of the arrays has elements.
     return np.float32 if largest * float(max(sizes)) < EXACT_IN_FLOAT32 else np.float64

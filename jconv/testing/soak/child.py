@@ -1,7 +1,7 @@
-"""A soak's child: runs batches of trials and writes down what it does before it does it.
+"""A soak's child process: runs batches of trials, and writes down each before it runs it.
 
-Compiling is nearly all that a soak does, so the trials of a batch share one program, which is
-compiled as fast as XLA can be made to. What is right is computed in NumPy, and compiles nothing.
+A soak spends nearly all its time on compiling. So the trials of a batch share one program, which is
+compiled with the fastest options that XLA has. NumPy computes what is right, and compiles nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import jax
 
 from jconv._planner.choose import choose
 from jconv._trace.explain import problems_in
-from jconv.testing._ask import compiled
+from jconv.testing.run.ask import compiled
 from jconv.testing.soak.draw import DEVICES, draw
 from jconv.testing.soak.trial import Arrays, Trial, askable, check, operands_given, run
 
@@ -24,17 +24,17 @@ Batch = list[int]
 
 
 def run_block(order: str, log: TextIO) -> None:
-    """Run batches of trials, writing a line before each and one after each of its trials.
+    """Run batches of trials, and write a line before each batch and one after each of its trials.
 
-    What is not optimised compiles in less than half the time. It differs in the code that is made,
-    not in what XLA does with a convolution before that.
+    `order` is JSON: the seed, policies, operations, batches, and whether LLVM optimises. Without
+    that a program compiles in less than half the time, and XLA rewrites convolutions as with it.
     """
     seed, rules, names, batches, optimised = json.loads(order)
     _make_tracing_cheap()
     for batch in batches:
         _say(log, run=batch)
         trials = {index: draw(seed, index, rules) for index in batch}
-        # Arrays on several devices and on one do not meet in one program.
+        # One program cannot take arrays on several devices beside arrays on one device.
         for split in (False, True):
             some = {n: t for n, t in trials.items() if (t.split is not None) == split}
             for part in _attempt(some, names, optimised) if some else ():
@@ -43,7 +43,7 @@ def run_block(order: str, log: TextIO) -> None:
 
 
 def _make_tracing_cheap() -> None:
-    """A fifth of the time: no garbage is looked for within a batch, and no stack is recorded."""
+    """Save a fifth of the time: collect no garbage within a batch, and record no stack."""
     jax.config.update("jax_num_cpu_devices", DEVICES)
     jax.config.update("jax_traceback_in_locations_limit", 0)
     gc.disable()
@@ -83,7 +83,7 @@ def _attempt(
         count, wrong = check(trial, names, got[index])
         told = [[index, [name], what] for name, what in wrong]
         yield {"done": [index], "values": count, "legs": legs, "wrong": told, "kind": "wrong"}
-        legs = collections.Counter()  # those of the batch are told with its first trial
+        legs = collections.Counter()  # the batch's legs are written with its first trial
 
 
 def _say(log: TextIO, **record: Any) -> None:

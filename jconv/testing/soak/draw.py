@@ -1,11 +1,12 @@
-"""Drawing trials: number n of a seed is always the same one, whatever the library does.
+"""Drawing trials: trial number n of a seed is always the same, whatever the library does.
 
-Nearly half are small and nasty. Half of these are near a known trap of XLA's: it swaps the operands
-of a convolution whose kernel has more elements than its input, and gets it wrong (the process dies)
-beside an axis without pads or filter dilation whose input dilation is k and whose stride is k-1.
-Groups are no way out: XLA rewrites those of float64 and of integers before that.
+Nearly half of the trials are small and nasty. Half of these are near shapes over which XLA has
+killed the process. XLA swaps the operands of a convolution whose kernel has more elements than its
+input. The swap goes wrong beside an axis without padding and filter dilation whose input dilation
+is k and whose stride is k-1. Grouped convolutions of float64 and of integers are concerned too,
+since XLA rewrites them as convolutions without groups before it swaps.
 
-The others are large enough that the planner leaves direct for most of their legs, and one batch in
+The other trials are so large that the planner leaves direct in most of their legs. One batch in
 `SPLIT_EVERY` lies on simulated devices.
 """
 
@@ -17,19 +18,26 @@ from typing import Any
 
 import numpy as np
 
-from jconv.testing import _reference as reference
-from jconv.testing._cases import Case, make_case
-from jconv.testing._questions import Question
-from jconv.testing._ways import WAYS
+from jconv.testing.oracle.case import (
+    Case,
+    axes_of,
+    is_valid,
+    make_case,
+    rows_of,
+    transposed_rows,
+    with_rows,
+)
 from jconv.testing.soak.trial import EXPLICIT, Holes, Spec, Split, Trial
+from jconv.testing.transformations.questions import Question
+from jconv.testing.transformations.ways import WAYS
 
 BATCH = 16  # trials that are compiled as one program
 SPLIT_EVERY = 16  # every 16th batch of trials is split over the simulated devices
-DEVICES = 4  # simulated ones in each child
-SMALL = 0.45  # of the trials on one device
-TERMS = 400  # pairs (o, k) of one small trial: what is nasty about it needs no more
-LEAST, MOST = 2e6, 1.3e8  # multiplications in a leg of a large trial, of float32
-NARROW = 10  # times fewer in other dtypes, which XLA computes in scalar loops
+DEVICES = 4  # simulated devices in each child
+SMALL = 0.45  # share of small trials, of the trials on one device
+TERMS = 400  # the most pairs (o, k) of a small trial, times its groups: nasty shapes are small
+LEAST, MOST = 2e6, 1.3e8  # multiplications in a leg of a large trial in float32
+NARROW = 10  # times fewer in other dtypes, which XLA computes in slow scalar loops
 RULES = ("auto", "local")
 
 Row = tuple[int, int, int, int, int, tuple[int, int]]  # i, k, s, b, d, (p0, p1)
@@ -46,8 +54,8 @@ def draw(seed: int, index: int, rules: Sequence[str] = RULES) -> Trial:
 # --- large ones ---------------------------------------------------------------------------
 
 # What a large trial may be like: for each kind the ranks, rows of x on an axis, taps on an axis,
-# channels of a group in and out, groups, strides and dilations. Each leads to an algorithm of its
-# own in one leg at least.
+# input and output channels of a group, groups, strides and dilations. For each kind the planner
+# chooses another algorithm in some leg.
 KINDS: dict[str, tuple[Sequence[int], ...]] = {
     "usual": ((2,), range(24, 42), (3, 3, 3, 5), (32, 64), (32, 64), (1,), (1,), (1,)),
     "any": ((1, 2, 3), range(6, 24), (1, 2, 3, 4), (8, 16, 40), (8, 24), (1,), (1, 2, 3), (1, 2)),
@@ -60,10 +68,10 @@ KINDS: dict[str, tuple[Sequence[int], ...]] = {
     "groups": ((1, 2), range(10, 40), (1, 2, 3), (4, 8, 16), (4, 8, 16), (2, 4, 8), (1, 2), (1,)),
     "broad": ((2,), range(48, 60), (19, 21), (1,), (1,), (4, 8), (1,), (1,)),
 }  # fmt: skip
-# "broad" has hundreds of taps, each of which is a turn of the oracle's loop.
+# Slow kinds are drawn less often: "broad" has hundreds of taps, and the oracle a loop over taps.
 SELDOM = ("broad", "dilated", "line")
 OFTEN = [*KINDS, *[kind for kind in KINDS if kind not in SELDOM] * 3]
-# Ways beside the value, with how often: all of them, and the commonest more often.
+# Every way, the commonest two repeated so that they are drawn more often.
 LARGE_WAYS = (*["value"] * 24, *["reverse"] * 4, *WAYS)
 
 
@@ -71,7 +79,7 @@ def _draw_large(rng: random.Random, rules: Sequence[str]) -> Trial:
     dtype = "float32" if rng.random() < 0.9 else rng.choice(["bfloat16", "complex64", "float64"])
     case = _large_case(rng, 1 if dtype in ("float32", "bfloat16") else NARROW)
     op = rng.choice([*EXPLICIT, "conv_transpose"] if case.transposable else EXPLICIT)
-    # Legs of many multiplications one at a time; and a scan's own sums are rounded in bfloat16.
+    # Slow kinds run one leg each, and in bfloat16 a scan's gradients would be rounded sums.
     alone = dtype == "bfloat16" or case.name in ("broad", "usual", "dilated")
     way = "value" if alone else rng.choice(LARGE_WAYS)
     zeros = case.call.padding_mode == "zeros"
@@ -83,11 +91,7 @@ def _draw_large(rng: random.Random, rules: Sequence[str]) -> Trial:
     return Trial(
         case,
         dtype,
-        rng.choice(list(rules)),
-        None,
-        jit=True,
-        holes={},
-        told="output_shape",
+        rule=rng.choice(list(rules)),
         transformed=Question(case, op, way, dtype=dtype),
         names=names,
         seed=rng.randrange(2**32),
@@ -95,11 +99,9 @@ def _draw_large(rng: random.Random, rules: Sequence[str]) -> Trial:
 
 
 def _large_case(rng: random.Random, fewer: int = 1, divisor: int = 1) -> Case:
-    """A large case of a kind drawn at random, of LEAST to MOST multiplications in a leg.
+    """A large case of a random kind, with LEAST to MOST multiplications in a leg.
 
-    `fewer` times fewer of them.
-
-    Batch, rows and channels are multiples of `divisor`.
+    With `fewer` both limits are that many times lower. Batch and rows are multiples of `divisor`.
     """
     while True:
         kind = rng.choice(OFTEN)
@@ -125,12 +127,11 @@ def _large_case(rng: random.Random, fewer: int = 1, divisor: int = 1) -> Case:
             padding=padding,
             padding_mode=mode,
         )
-        try:
-            y = case.y_shape
-        except ValueError:  # a padding mode that asks for more rows than there are
+        if not is_valid(case):
             continue
-        multiplications = np.prod(y, dtype=float) * np.prod(case.call.read("w", case.w_shape)[:-1])
-        # Groups leave direct, where they are scalar loops, much earlier.
+        per_value = np.prod(case.call.read("w", case.w_shape)[:-1])
+        multiplications = np.prod(case.y_shape, dtype=float) * per_value
+        # With groups direct is a slow scalar loop, so the planner leaves it for smaller legs.
         least = LEAST / (10 if case.call.groups > 1 else 1) / fewer
         # XLA's convolution of a dilated input of three axes is a scalar loop.
         slow = NARROW if rank == 3 and set(case.kwargs["input_dilation"]) != {1} else 1
@@ -146,7 +147,7 @@ def _draw_split(rng: random.Random, rules: Sequence[str]) -> Trial:
     for slot, shape, most in (("x", case.x_shape, 1.0), ("w", case.w_shape, 0.4)):
         spec: list[str | None] = [None] * len(shape)
         for axis, count in zip("ab", mesh, strict=True):
-            # Rows of w are never split: every device needs them all.
+            # Taps of w are never split: every device needs them all.
             fits = [at for at in orders[slot] if spec[at] is None and shape[at] % count == 0]
             if slot == "w":
                 fits = [at for at in fits if at in orders["w"][-2:]]
@@ -154,7 +155,7 @@ def _draw_split(rng: random.Random, rules: Sequence[str]) -> Trial:
                 spec[rng.choice(fits)] = axis
         specs[slot] = tuple(spec)
     manual = rng.random() < 0.25
-    if manual:  # the batch over "a", as `run` has it
+    if manual:  # the batch over "a", as `trial.run` splits it
         parts: list[Any] = [None] * len(case.x_shape)
         parts[orders["x"][0]] = "a"
         specs = {"x": tuple(parts), "w": ()}
@@ -162,11 +163,7 @@ def _draw_split(rng: random.Random, rules: Sequence[str]) -> Trial:
     return Trial(
         case,
         "float32",
-        rng.choice(list(rules)),
-        None,
-        jit=True,
-        holes={},
-        told="",
+        rule=rng.choice(list(rules)),
         transformed=Question(case, "conv"),
         names=("split",),
         seed=rng.randrange(2**32),
@@ -179,23 +176,16 @@ def _draw_split(rng: random.Random, rules: Sequence[str]) -> Trial:
 
 def _taken_by_lax(case: Case) -> bool:
     """Whether lax's convolution takes the call: it refuses crops of more rows than there are."""
-    call = case.call
-    axes = call.axes(call.read("x", case.x_shape)[1:-1], call.read("w", case.w_shape)[:-2])
-    left = (axis.b * (axis.i - 1) + 1 + axis.p0 + axis.p1 for axis in axes)
-    return call.padding_mode == "zeros" and all(rows >= 0 for rows in left)
+    left = (axis.b * (axis.i - 1) + 1 + axis.p0 + axis.p1 for axis in axes_of(case))
+    return case.call.padding_mode == "zeros" and all(rows >= 0 for rows in left)
 
 
 def _draw_small(rng: random.Random, rules: Sequence[str]) -> Trial:
     while True:
         case = _draw_case(rng)
-        try:
-            y_shape = case.y_shape
-        except ValueError:  # a padding mode that asks for more rows than there are
+        if not is_valid(case):
             continue
-        x, w, y = case.x_shape, case.w_shape, y_shape
-        call = case.call
-        axes = call.axes(call.read("x", x)[1:-1], call.read("w", w)[:-2])
-        terms = np.prod([a.o * a.k for a in axes]) * call.groups
+        terms = np.prod([a.o * a.k for a in axes_of(case)]) * case.call.groups
         if terms <= TERMS and (terms > 0 or rng.random() < 0.1):
             break
     dtype = "float32"
@@ -203,17 +193,14 @@ def _draw_small(rng: random.Random, rules: Sequence[str]) -> Trial:
         dtype = rng.choice(["bfloat16", "float16", "complex64", "int8", "float64", "float64"])
     holes = {}
     if rng.random() < 0.3:
-        holes = {
-            "x": _draw_holes(rng, call.read("x", x)[1:-1]),
-            "y": _draw_holes(rng, call.read("y", y)[1:-1]),
-        }
-    told = rng.choice(["output_shape", "output_padding", ""])
-    if not told and not _takes_its_natural_size(case):
-        told = "output_shape"
+        holes = {slot: _draw_holes(rng, rows_of(case, slot)) for slot in "xy"}
+    given = rng.choice(["output_shape", "output_padding", ""])
+    if not given and not _takes_its_natural_size(case):
+        given = "output_shape"
     op = rng.choice([*EXPLICIT, "conv_transpose"] if case.transposable else EXPLICIT)
     transformed = Question(case, op, rng.choice(list(WAYS)), dtype=dtype)
     names: tuple[str, ...] = rng.choice(
-        # Both gradients are asked for by name or by autodiff, which come to the same program.
+        # The gradients by name and by autodiff make the same program, so a trial has one of them.
         [("value_and_grad",)] * 4
         + [(name,) for name in EXPLICIT]
         + [("conv_transpose",)] * 2
@@ -225,35 +212,29 @@ def _draw_small(rng: random.Random, rules: Sequence[str]) -> Trial:
     elif names == ("conv_transpose",) and not case.transposable:
         names = EXPLICIT
     elif names == ("transformed",) and dtype not in ("float32", "float64"):
-        names = ("value_and_grad",)  # a scan's own sums are rounded
+        names = ("value_and_grad",)  # a scan's gradients would be rounded sums
     elif names == ("accelerated",) and not _taken_by_lax(case):
         names = EXPLICIT
     return Trial(
         case,
         dtype,
-        rng.choice(list(rules)),
-        rng.choice([None, None, None, "highest"]),
-        rng.random() < 0.98,
-        holes,
-        told,
-        transformed,
-        names,
-        rng.randrange(2**32),
+        rule=rng.choice(list(rules)),
+        precision=rng.choice([None, None, None, "highest"]),
+        jit=rng.random() < 0.98,
+        transformed=transformed,
+        names=names,
+        seed=rng.randrange(2**32),
+        holes=holes,
+        given=given,
     )
 
 
 def _takes_its_natural_size(case: Case) -> bool:
-    """Whether conv_transpose can choose: a size with rows, enough of them for the padding mode."""
+    """Whether conv_transpose can choose a size: one with rows, enough for the padding mode."""
     if not case.transposable:
         return False
-    call = reference.Call(case.rank, **case.transpose_kwargs)
-    outputs, kernel = call.read("y", case.y_shape)[1:-1], call.read("w", case.w_shape)[:-2]
-    sizes = reference.transposed_sizes(call, outputs, kernel)
-    try:
-        call.axes(sizes, kernel)
-    except ValueError:
-        return False
-    return min(sizes) > 0
+    rows = transposed_rows(case)
+    return is_valid(with_rows(case, rows)) and min(rows) > 0
 
 
 def _draw_case(rng: random.Random) -> Case:
@@ -297,7 +278,7 @@ def _plain(rng: random.Random) -> Row:
 
 
 def _swap(rng: random.Random) -> Row:
-    """An axis with a kernel above its input, so that XLA is tempted to swap."""
+    """An axis with a kernel larger than its input, so that XLA swaps the operands."""
     k, d = rng.randint(2, 5), rng.choice([1, 1, 2])
     i, window = rng.choice([1, 1, 2]), d * (k - 1) + 1
     low, high = rng.choice([(window - 1, window - 1), (rng.randint(0, 4), rng.randint(0, 4))])
@@ -305,16 +286,16 @@ def _swap(rng: random.Random) -> Row:
 
 
 def _trap(rng: random.Random) -> Row:
-    """An axis that XLA takes for a group dimension in one of the legs, or nearly so."""
+    """An axis over which the swapped convolution goes wrong in one of the legs, or nearly so."""
     k, i = rng.choice([2, 2, 3, 4]), rng.randint(1, 6)
     leg = rng.choice(["conv", "input_grad", "filter_grad", "caller"])
     if leg == "conv":
         return i, k, k - 1, k, 1, (0, 0)
-    if leg == "caller":  # b = k is left to the caller's own lax.pad
+    if leg == "caller":  # input dilation k is left to the caller's own lax.pad
         return k * (i - 1) + 1, k, k - 1, 1, 1, (0, 0)
-    if leg == "input_grad":  # its stride is b, its input dilation s, its pads K-1-p
+    if leg == "input_grad":  # a convolution with stride b, input dilation s and pads K-1-p
         return k * i, k, k, k - 1, 1, (k - 1, k - 1 + rng.randrange(k))
-    # Its kernel is the o rows of g, its stride d, its filter dilation s.
+    # The filter backprop: a convolution with the o rows of g as kernel, stride d and dilation s.
     b = k
     d, rows = b - 1, b * (i - 1) + 1
     window = d * (rng.randint(1, 3) - 1) + 1
@@ -334,7 +315,7 @@ def _draw_holes(rng: random.Random, sizes: Sequence[int]) -> Holes:
         rows = size - low - high
         fits = [gap for gap in (1, 2, 3) if rows > 1 and (rows - 1) % (gap + 1) == 0]
         if fits and rng.random() < 0.7:
-            # The trap has holes and no edges.
+            # XLA goes wrong over holes without padding at the edges.
             gap = rng.choice(fits)
             if (size - 1) % (gap + 1) == 0:
                 low = high = 0

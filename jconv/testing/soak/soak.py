@@ -1,7 +1,8 @@
 """A soak: trials in child processes, so that a process that dies is seen and counted.
 
-XLA has killed the process over a convolution (an abort, not an exception). A child writes down
-what it is about to do, so when it dies the parent knows over what, counts it and goes on behind.
+XLA has killed the process over a convolution (an abort, not an exception). A child writes down what
+it is about to run, so when it dies its parent knows over which trial, counts it and goes on with
+the next ones.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from jconv.testing.soak.child import Batch
 from jconv.testing.soak.draw import BATCH, RULES, draw
 from jconv.testing.soak.trial import OPS
 
-BLOCK = 16  # batches for which one child lives
-SECONDS = 60  # of the processor for one batch, before its child is said to hang
-STARVED = 20  # times as long may a child wait that uses none of the processor
+BLOCK = 16  # batches that one child runs
+SECONDS = 60  # of processor time for one batch, after which its child is ended as hanging
+STARVED = 20  # a child that uses no processor time is ended after this many times as long
 TICK = 1.0  # seconds between looks at a child
 
 
@@ -41,7 +42,8 @@ class Figures:
         values: numbers compared.
         legs: legs compiled, by the algorithm that was chosen for them.
         aborts, wrong, errors: trials over which the process died, that were wrong, that raised.
-        seconds: on the clock; `processor_seconds`: of the children, the start of each included.
+        seconds: on the clock.
+        processor_seconds: of the children, the start of each included.
         failures: what failed, each with the command that repeats it.
     """
 
@@ -92,21 +94,21 @@ def soak(
 
     Args:
         configurations: how many.
-        minutes: for how long, at the least one block.
-        seed: configuration number n of a seed is always the same one.
+        minutes: for how long; one block is run at least.
+        seed: configuration number n of a seed is always the same.
         first: the number of the first.
         names: which operations to run, of `OPS`.
         rules: the policies, in equal shares.
-        child: the command that calls `run_block`, less the name of its log.
+        child: the command that calls `run_block`, without the name of its log.
         say: called with a line for every block and every failure.
-        state: a file that is written after every block. Where it is there already, from a soak of
-            the same seed, operations and JAX, the soak goes on behind it, its figures included.
+        state: a file that is written after every block. If it exists, from a soak of the same
+            seed, operations, policies and JAX, this soak continues that one, figures included.
 
     Returns:
         Figures, `.ok` if nothing died and every value was right.
 
     Raises:
-        RuntimeError: if a child dies before it has begun: its message is the child's.
+        RuntimeError: if a child dies before its first trial, with the child's message.
         ValueError: if the state is of another soak.
 
     Examples:
@@ -139,14 +141,14 @@ def soak(
             held = {"seed": seed, **told, "first": first, "next": end}
             part = state.with_name(state.name + ".part")
             part.write_text(json.dumps({**held, "figures": dataclasses.asdict(figures)}))
-            part.replace(state)  # in one step: a soak that is killed leaves the state before
+            part.replace(state)  # in one step: a soak that is killed leaves a whole file
     return figures
 
 
 def _read_state(
     state: Path | None, seed: int, names: Sequence[str], rules: Sequence[str], first: int
 ) -> tuple[Figures, int]:
-    """The figures so far, and the number of the configuration to go on with."""
+    """The figures so far, and the number of the configuration to continue with."""
     if state is None or not state.exists():
         return Figures(), first
     held = json.loads(state.read_text())
@@ -165,7 +167,7 @@ def _read_state(
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """What stays the same from child to child, and the figures that they add to."""
+    """What every child of a soak is given, and the figures that the children's logs add up to."""
 
     figures: Figures
     seed: int
@@ -192,7 +194,7 @@ class _Work:
                 self.fail("aborts", (pending or last)[0], culprits or self.names, death)
 
     def count(self, log: list[dict[str, Any]]) -> Batch:
-        """Add a child's log to the figures; the trials that it had begun and not ended."""
+        """Add a child's log to the figures; the trials that it began and did not finish."""
         pending: Batch = []
         for record in log:
             if "run" in record:
@@ -209,6 +211,7 @@ class _Work:
         return pending
 
     def fail(self, kind: str, index: int, names: Sequence[str], told: str) -> None:
+        """Count a failure, and keep it as text with the command that repeats it."""
         setattr(self.figures, kind, getattr(self.figures, kind) + 1)
         again = f"--seed {self.seed} --first {index} --configurations 1 --ops {','.join(names)}"
         if list(self.rules) != list(RULES):
@@ -245,7 +248,7 @@ class _Work:
 
 
 def child_environment() -> dict[str, str]:
-    """An environment in which a child imports what its parent did, installed or not.
+    """An environment in which a child can import whatever its parent can.
 
     The threads of NumPy's BLAS wait for each other by spinning: the small products of a check took
     six times as long with two threads on two busy cores as with one.
@@ -262,9 +265,10 @@ def _childrens_seconds() -> float:
 
 
 def _finish(process: subprocess.Popen[bytes], seconds: float) -> int | None:
-    """Its exit status; None if it hangs: it has used `seconds` of the processor, or waited longer.
+    """The exit status of a process; None if it hangs, after it is killed.
 
-    A child that others leave no time, or that is stopped, does not hang.
+    It hangs if it has used `seconds` of processor time, or has waited `STARVED` times as long
+    without using any. The time in which it is stopped (SIGSTOP) does not count.
     """
     used = 0.0
     try:
@@ -282,7 +286,7 @@ def _finish(process: subprocess.Popen[bytes], seconds: float) -> int | None:
 
 
 def _spent(pid: int, otherwise: float) -> tuple[bool, float]:
-    """Whether a process is stopped (SIGSTOP), and its seconds of the processor, if Linux tells."""
+    """Whether a process is stopped, and its processor time; without /proc `otherwise`."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[-1].split()
     except OSError:

@@ -1,7 +1,7 @@
 """A trial: one configuration, how jconv is asked for it, and whether its answers are right.
 
-Operands are small whole numbers, so that what forms the definition's products comes out exact in
-any order of summation; what may form other products comes out within a derived bound.
+Operands are small whole numbers. So an algorithm that forms the definition's products gives the
+exact result in any order of summation, and one that forms other products a result within a bound.
 """
 
 from __future__ import annotations
@@ -21,20 +21,28 @@ from jax.sharding import PartitionSpec as P
 from jconv._ops import conv as ops
 from jconv._planner.policy import policy
 from jconv._trace.accelerate import accelerate
-from jconv.testing import _reference as reference
-from jconv.testing._cases import Case
-from jconv.testing._questions import SLOTS, Item, Question
-from jconv.testing._rounding import EXACT_BELOW, HALVES, bound
+from jconv.testing.oracle.case import (
+    Case,
+    axes_of,
+    output_padding_of,
+    rows_of,
+    shapes_of,
+    transposed_rows,
+    with_rows,
+)
+from jconv.testing.oracle.legs import SLOTS, Item
+from jconv.testing.oracle.rounding import EXACT_BELOW, HALVES, bound, widened
 from jconv.testing.soak.by_taps import leg_by_taps
+from jconv.testing.transformations.questions import Question
 
 EXPLICIT = ("conv", "conv_input_grad", "conv_filter_grad")
 OPS = (*EXPLICIT, "conv_transpose", "value_and_grad", "transformed", "accelerated", "split")
-ALL_SLOTS = ("value_and_grad", "accelerated", "split")  # their results are y, x' and w'
+ALL_SLOTS = ("value_and_grad", "accelerated", "split")  # these return y and both gradients
 
-FEW = 1000  # elements of an operand, for which rounding's own bound is computed
+FEW = 1000  # elements of an operand, up to which the bound on rounding is computed
 
 Holes = tuple[tuple[int, int, int], ...]  # for each spatial axis, lax.pad's (low, high, interior)
-Spec = tuple[str | None, ...]  # for each dimension the mesh axis that splits it
+Spec = tuple[str | None, ...]  # for each dimension the mesh axis that splits it, if any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Split:
     Attributes:
         mesh: devices along the mesh axes "a" and "b".
         x, w: for each dimension of x and of w the mesh axis that splits it.
-        manual: by `jax.shard_map`, the batch over "a", in place of XLA's partitioner.
+        manual: whether `jax.shard_map` splits the batch over "a", in place of XLA's partitioner.
     """
 
     mesh: tuple[int, int]
@@ -61,33 +69,33 @@ class Trial:
         case: the convolution.
         dtype: of all operands.
         rule: the policy: "auto", "local", "exact" or the name of an algorithm.
-        precision: the `jax.default_matmul_precision`.
-        jit: compiled with other trials, or eagerly.
-        holes: x and g are made by the caller's own lax.pad, which XLA folds into convolutions.
-        told: how conv_transpose is told its size: "output_shape", "output_padding" or "".
-        transformed: an operation under a transformation, of its own operands.
+        transformed: an operation under a transformation, on its own operands.
         names: the operations that are run, unless the soak is asked for certain ones.
         seed: of the operands' values.
+        precision: the `jax.default_matmul_precision`.
+        jit: whether it is compiled, with other trials, or runs eagerly.
+        holes: by slot, how a lax.pad makes x and g, which XLA folds into the convolution.
+        given: what gives conv_transpose its result's size: "output_shape", "output_padding" or "".
         split: how the operands lie over devices; None on one device.
     """
 
     case: Case
     dtype: str
     rule: str
-    precision: str | None
-    jit: bool
-    holes: dict[str, Holes]
-    told: str
     transformed: Question
     names: tuple[str, ...]
     seed: int
+    precision: str | None = None
+    jit: bool = True
+    holes: dict[str, Holes] = dataclasses.field(default_factory=dict)
+    given: str = "output_shape"
     split: Split | None = None
 
     @property
     def exact(self) -> bool:
-        """Whether no algorithm may run that forms other products than the definition.
+        """Whether only algorithms run that form the products of the definition.
 
-        Under an algorithm's name too: where it has no leg, and inside of it, any may run.
+        Under an algorithm's name others may run too, in a leg that it does not support.
         """
         return (
             self.rule in ("exact", "local", "direct")
@@ -102,10 +110,10 @@ Arrays = dict[str, Any]
 
 
 def operands(trial: Trial) -> Arrays:
-    """x, w and y (which is g) in small integers, zero where the caller's lax.pad puts zeros."""
+    """x, w and y (which is g) in whole numbers, with zeros where lax.pad is to put zeros."""
     rng, case = np.random.default_rng(trial.seed), trial.case
     arrays = {}
-    for slot, shape in (("x", case.x_shape), ("w", case.w_shape), ("y", case.y_shape)):
+    for slot, shape in shapes_of(case).items():
         values = rng.integers(-3, 4, shape).astype(np.float64)
         if trial.dtype.startswith("complex"):
             values = values + 1j * rng.integers(-3, 4, shape)
@@ -118,7 +126,7 @@ def operands(trial: Trial) -> Arrays:
 
 
 def _places(trial: Trial, slot: str) -> list[tuple[int, int, int]]:
-    """lax.pad's amounts for every dimension of a slot, in the caller's layout."""
+    """lax.pad's (low, high, interior) for every dimension of a slot, in the case's layout."""
     order = trial.case.call.orders()[slot]
     amounts = [(0, 0, 0)] * len(order)
     for position, hole in zip(order[1:-1], trial.holes[slot], strict=True):
@@ -131,7 +139,7 @@ def _inside(trial: Trial, slot: str) -> tuple[slice, ...]:
 
 
 def operands_given(trial: Trial, names: Sequence[str]) -> Arrays:
-    """The arrays that are handed over: without the rows that lax.pad is to add, and on a mesh."""
+    """The arrays that `run` is given: without the rows that lax.pad adds, and split on a mesh."""
     given: Arrays = {}
     for slot, values in operands(trial).items() if set(names) != {"transformed"} else ():
         inside = _inside(trial, slot) if slot in trial.holes else ...
@@ -147,7 +155,7 @@ def operands_given(trial: Trial, names: Sequence[str]) -> Arrays:
 
 
 def mesh_of(split: Split) -> jax.sharding.Mesh:
-    """Auto axes over the first devices."""
+    """A mesh of the first devices, whose axes XLA's partitioner splits."""
     count = split.mesh[0] * split.mesh[1]
     devices = np.array(jax.devices()[:count]).reshape(split.mesh)
     return jax.sharding.Mesh(devices, ("a", "b"))
@@ -158,23 +166,18 @@ def mesh_of(split: Split) -> jax.sharding.Mesh:
 
 def _transpose_keywords(trial: Trial) -> dict[str, Any]:
     case = trial.case
-    call = reference.Call(case.rank, **case.transpose_kwargs)
-    sizes = call.read("x", case.x_shape)[1:-1]
-    outputs, kernel = call.read("y", case.y_shape)[1:-1], call.read("w", case.w_shape)[:-2]
+    has_rows = all(rows_of(case, "y"))
     keywords = dict(case.transpose_kwargs)
-    if trial.told == "output_padding" and all(outputs):
-        least = reference.transposed_sizes(call, outputs, kernel, 0)
-        keywords["output_padding"] = tuple(np.subtract(sizes, least).tolist())
-    elif trial.told or not all(outputs):
-        keywords["output_shape"] = sizes
+    if trial.given == "output_padding" and has_rows:
+        keywords["output_padding"] = output_padding_of(case)
+    elif trial.given or not has_rows:
+        keywords["output_shape"] = rows_of(case, "x")
     return keywords
 
 
 def _by_lax(case: Case) -> Callable[[Any, Any], Any]:
     """The case as a call of lax's, for accelerate to find."""
-    call = case.call
-    axes = call.axes(call.read("x", case.x_shape)[1:-1], call.read("w", case.w_shape)[:-2])
-    orders = call.orders()
+    axes, orders = axes_of(case), case.call.orders()
     specs = (
         (orders["x"][0], orders["x"][-1], *orders["x"][1:-1]),
         (orders["w"][-1], orders["w"][-2], *orders["w"][:-2]),
@@ -188,18 +191,18 @@ def _by_lax(case: Case) -> Callable[[Any, Any], Any]:
         lhs_dilation=[axis.b for axis in axes],
         rhs_dilation=[axis.d for axis in axes],
         dimension_numbers=lax.ConvDimensionNumbers(*specs),
-        feature_group_count=call.groups,
+        feature_group_count=case.call.groups,
     )
 
 
 def run(trial: Trial, names: Sequence[str], given: Arrays) -> dict[str, Any]:
-    """Each result of jconv by name; traceable."""
+    """jconv's results by name; traceable by JAX."""
     case = trial.case
     arrays = dict(given)
     for slot in trial.holes if "x" in given else ():
         zero = jnp.zeros((), arrays[slot].dtype)
         arrays[slot] = lax.pad(arrays[slot], zero, _places(trial, slot))
-    x: Any = arrays.get("x")  # none of the three where only "transformed" is asked
+    x: Any = arrays.get("x")  # None, like w and g, where only "transformed" is run
     w: Any = arrays.get("w")
     g: Any = arrays.get("y")
     keywords = dict(case.kwargs)
@@ -232,7 +235,7 @@ def run(trial: Trial, names: Sequence[str], given: Arrays) -> dict[str, Any]:
 
 
 def _on_each_device(trial: Trial, conv: Callable[..., Any]) -> Callable[..., Any]:
-    """conv as XLA is to split it, or under shard_map with the batch split over "a"."""
+    """conv itself, which XLA splits, or under shard_map with the batch split over "a"."""
     split = trial.split
     if split is None or not split.manual:
         return conv
@@ -243,7 +246,7 @@ def _on_each_device(trial: Trial, conv: Callable[..., Any]) -> Callable[..., Any
 
 
 def askable(trial: Trial, names: Sequence[str]) -> list[str]:
-    """The operations that this trial is to run when a soak is asked for `names`."""
+    """The operations that this trial runs when a soak is asked for `names`."""
     if trial.dtype == "int8":
         return [name for name in names if name == "conv"]
     if set(names) == set(OPS):
@@ -259,45 +262,34 @@ def askable(trial: Trial, names: Sequence[str]) -> list[str]:
 
 
 def items(trial: Trial, name: str, arrays: Arrays) -> list[Item]:
-    """The arrays that an operation returns, each as a leg on known operands."""
+    """The arrays that an operation returns, each as a leg of known operands."""
     if name == "transformed":
         return trial.transformed.items()
     case, outs = trial.case, "yxw" if name in ALL_SLOTS else SLOTS[name][0]
-    if name == "conv_transpose":
-        call = reference.Call(case.rank, **case.transpose_kwargs)
-        n, *_, channels = call.read("x", case.x_shape)
-        sizes = _sizes_of_result(trial, call)
-        case = dataclasses.replace(case, x_shape=call.write("x", (n, *sizes, channels)))
+    if name == "conv_transpose" and not (
+        _transpose_keywords(trial).keys() & {"output_shape", "output_padding"}
+    ):
+        case = with_rows(case, transposed_rows(case))
     return [Item(case, out, {s: arrays[s] for s in "xwy" if s != out}) for out in outs]
 
 
-def _sizes_of_result(trial: Trial, call: reference.Call) -> Sequence[int]:
-    """The spatial sizes that conv_transpose must give: those that it was told, or its own."""
-    case, keywords = trial.case, _transpose_keywords(trial)
-    if keywords.keys() & {"output_shape", "output_padding"}:
-        return call.read("x", case.x_shape)[1:-1]
-    outputs, kernel = call.read("y", case.y_shape)[1:-1], call.read("w", case.w_shape)[:-2]
-    return reference.transposed_sizes(call, outputs, kernel)
-
-
 def _limit(trial: Trial, item: Item) -> Any:
-    """How far from a whole number an algorithm that forms other products may come."""
+    """The largest error of an algorithm that forms other products, element by element."""
     sizes = [array.size for array in item.operands.values()]
     if max(sizes) > FEW and trial.dtype not in HALVES:
-        return EXACT_BELOW  # the bound for sums as long as these is rarely below it
+        return EXACT_BELOW  # for sums as long as these the bound is rarely smaller
     limit = bound(item, trial.dtype, False, leg_by_taps)
     return limit if trial.dtype in HALVES else np.minimum(limit, EXACT_BELOW)
 
 
 def check(trial: Trial, names: Sequence[str], got: dict[str, Any]) -> tuple[int, list[list[str]]]:
-    """How many values were compared, and [operation, what is wrong with it].
+    """How many values were compared, and a list of [operation, what is wrong with it].
 
-    What is exact must be equal, and what may form other products must be right to the nearest
-    whole number, where the dtype holds them, and of small operands within the bound too.
+    The results of an exact trial must be equal to the oracle's. Others must be right to the nearest
+    whole number, if the dtype holds it, and on small operands within the bound on rounding.
     """
     count, wrong, arrays = 0, [], operands(trial)
     dtype = jnp.dtype("int32" if trial.dtype == "int8" else trial.dtype)
-    wide = np.complex128 if trial.dtype.startswith("complex") else np.float64
     for name in askable(trial, names):
         for have, item in zip(jax.tree.leaves(got[name]), items(trial, name, arrays), strict=True):
             have, want = np.asarray(have), leg_by_taps(item.case, item.out, item.operands)
@@ -305,7 +297,7 @@ def check(trial: Trial, names: Sequence[str], got: dict[str, Any]) -> tuple[int,
                 told = f"{have.dtype}{have.shape} instead of {dtype}{want.shape}"
                 wrong.append([name, told])
                 continue
-            off = abs(have.astype(wide) - want.astype(dtype).astype(wide))
+            off = abs(widened(have) - widened(want.astype(dtype)))
             limit: Any = 0.0
             if not trial.exact and np.any(off):
                 # From the sum before rounding: a tie in bfloat16 may be rounded either way.
