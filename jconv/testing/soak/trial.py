@@ -301,7 +301,7 @@ def check(trial: Trial, names: Sequence[str], got: dict[str, Any]) -> tuple[int,
             limit: Any = 0.0
             if not trial.exact and np.any(off):
                 # From the sum before rounding: a tie in bfloat16 may be rounded either way.
-                off, limit = abs(have.astype(wide) - want.astype(wide)), _limit(trial, item)
+                off, limit = abs(widened(have) - widened(want)), _limit(trial, item)
             bad = ~(off <= limit)
             count += have.size
             if bad.any():
