@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Container
+from collections.abc import Container
 
 import jax
 from jax import lax
@@ -55,64 +55,99 @@ def _choose(problem: Problem, platform: str) -> Choice:
             costs[algorithm.name] = algorithm.cost(problem, planner)
         else:
             rejected[algorithm.name] = reason
-    measured = _measured(problem, platform, costs)
-    runs = problem.runs if platform == "cpu" else None  # what compiling takes is known for CPUs
-    compiling = functools.cache(functools.partial(_compiling, problem, platform))
-    if problem.policy in costs:
-        chosen = problem.policy
-    else:
-        compared = measured or {
-            name: handicapped(BY_NAME[name], problem, cost) for name, cost in costs.items()
-        }
-        if runs is not None:
-            compared = {name: runs * each + compiling(name) for name, each in compared.items()}
-        chosen = min(compared, key=compared.__getitem__)
-        if runs is None and platform == "cpu" and not measured:
-            for name in _slow_to_compile(compared, compiling):
-                rejected[name] = f"is predicted to take {compiling(name):.2g} s to compile"
-                del compared[name], costs[name]
-            chosen = min(compared, key=compared.__getitem__)
-        if problem.frugal and not measured:
-            most = min(ABOUT_AS_FAST * costs[chosen], costs["direct"])
-            near = [name for name, cost in costs.items() if cost <= most] or [chosen]
-            chosen = min(near, key=lambda name: needs(BY_NAME[name], problem, platform))
-    totals = costs
-    if runs is not None:
-        totals = {name: runs * cost + compiling(name) for name, cost in costs.items()}
-    for name in costs:
-        if name == chosen:
-            continue
-        if platform != "cpu" and chosen == "direct" and not measured:
-            rejected[name] = UNMEASURED  # predictions are for CPUs alone
-        elif (
-            problem.frugal
-            and not measured
-            and costs[name] < costs[chosen]
-            and chosen != problem.policy
-        ):
-            rejected[name] = f"takes more memory than {chosen}, which is about as fast"
-        else:
-            told = None if runs is not None else _tuned(name, chosen, measured)
-            asked = problem.policy == chosen
-            told = told or _comparison(totals[name], totals[chosen], chosen, asked)
-            rejected[name] = told if runs is None else f"{told}, compiling included"
-    return Choice(
-        BY_NAME[chosen], costs[chosen], rejected, None if runs is None else compiling(chosen)
-    )
+    all_of_them = Comparison(problem, platform, costs, _measured(problem, platform, costs))
+    rejected |= all_of_them.slow_to_compile()
+    left = {name: cost for name, cost in costs.items() if name not in rejected}
+    comparison = dataclasses.replace(all_of_them, costs=left)
+    chosen = comparison.pick()
+    rejected |= {name: comparison.why_not(name, chosen) for name in left if name != chosen}
+    compiling = None if comparison.runs is None else comparison.compiling(chosen)
+    return Choice(BY_NAME[chosen], costs[chosen], rejected, compiling)
 
 
-def _compiling(problem: Problem, platform: str, name: str) -> float:
-    return compile_seconds(BY_NAME[name], problem, Planner(platform).algorithm_of)
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The algorithms that may run a problem, and what they are compared by.
 
+    Attributes:
+        costs: the predicted seconds of each.
+        measured: the seconds of those that the tuning table in force has measured.
+    """
 
-def _slow_to_compile(compared: dict[str, float], compiling: Callable[[str], float]) -> list[str]:
-    """The fastest algorithms that give way to a slower one because they compile for too long."""
-    order = sorted(compared, key=compared.__getitem__)
-    for at, name in enumerate(order):
-        if name == "direct" or compiling(name) <= LIMIT:
-            near = compared[name] <= WORTH_COMPILING * compared[order[0]]
-            return order[:at] if near else []
-    return []
+    problem: Problem
+    platform: str
+    costs: dict[str, float]
+    measured: dict[str, float]
+
+    @property
+    def runs(self) -> int | None:
+        """Over how many runs compiling is to pay, where that counts: its time is known for CPUs."""
+        return self.problem.runs if self.platform == "cpu" else None
+
+    @property
+    def named(self) -> bool:
+        """Whether the policy names one of the algorithms."""
+        return self.problem.policy in self.costs
+
+    def compiling(self, name: str) -> float:
+        return compile_seconds(BY_NAME[name], self.problem, Planner(self.platform).algorithm_of)
+
+    def over_runs(self, seconds: dict[str, float]) -> dict[str, float]:
+        """These seconds of a run, or of all runs and of compiling once."""
+        if self.runs is None:
+            return seconds
+        return {name: self.runs * each + self.compiling(name) for name, each in seconds.items()}
+
+    @functools.cached_property
+    def totals(self) -> dict[str, float]:
+        """Predicted seconds by algorithm, without margins."""
+        return self.over_runs(self.costs)
+
+    def compared(self) -> dict[str, float]:
+        """Seconds to choose the least of: measured ones, or predicted ones with margins."""
+        if self.measured:
+            return self.over_runs(self.measured)
+        costs = self.costs.items()
+        return self.over_runs({n: handicapped(BY_NAME[n], self.problem, cost) for n, cost in costs})
+
+    def slow_to_compile(self) -> dict[str, str]:
+        """The fastest algorithms that give way to a slower one, since they compile for too long."""
+        if self.named or self.runs is not None or self.platform != "cpu" or self.measured:
+            return {}
+        compared, rejected = self.compared(), {}
+        order = sorted(compared, key=compared.__getitem__)
+        for name in order:
+            seconds = self.compiling(name)
+            if name == "direct" or seconds <= LIMIT:
+                near = compared[name] <= WORTH_COMPILING * compared[order[0]]
+                return rejected if near else {}
+            rejected[name] = f"is predicted to take {seconds:.2g} s to compile"
+        return {}
+
+    def pick(self) -> str:
+        """The algorithm to run."""
+        if self.named:
+            return self.problem.policy
+        compared = self.compared()
+        fastest = min(compared, key=compared.__getitem__)
+        if not self.problem.frugal or self.measured:
+            return fastest
+        most = min(ABOUT_AS_FAST * self.costs[fastest], self.costs["direct"])
+        near = [name for name, cost in self.costs.items() if cost <= most] or [fastest]
+        return min(near, key=lambda name: needs(BY_NAME[name], self.problem, self.platform))
+
+    def why_not(self, name: str, chosen: str) -> str:
+        """Why an algorithm that may run was not chosen, as the end of a sentence about it."""
+        if self.platform != "cpu" and chosen == "direct" and not self.measured:
+            return UNMEASURED  # predictions are for CPUs alone
+        asked = self.problem.policy == chosen
+        frugal = self.problem.frugal and not self.measured and not asked
+        if frugal and self.costs[name] < self.costs[chosen]:
+            return f"takes more memory than {chosen}, which is about as fast"
+        if self.runs is None and self.measured:
+            return _tuned(name, chosen, self.measured)
+        told = _comparison(self.totals[name], self.totals[chosen], chosen, asked)
+        return told if self.runs is None else f"{told}, compiling included"
 
 
 def at_once(problem: Problem, platform: str) -> Problem:
@@ -216,9 +251,7 @@ def _measured(problem: Problem, platform: str, allowed: Container[str]) -> dict[
     return {name: seconds for name, seconds in times.items() if name in allowed}
 
 
-def _tuned(name: str, chosen: str, measured: dict[str, float]) -> str | None:
-    if not measured:
-        return None
+def _tuned(name: str, chosen: str, measured: dict[str, float]) -> str:
     if name not in measured:
         return f"was not measured for the tuning table, {chosen} was"
     faster = f"{measured[name] / measured[chosen]:.2g}x faster"

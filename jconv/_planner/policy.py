@@ -112,24 +112,20 @@ def policy(
             expected=" or ".join(repr(name) for name in names),
             remedies=[Remedy.use("rule", "auto")],
         )
-    if workspace is not None and (
-        isinstance(workspace, bool) or not isinstance(workspace, int) or workspace < 0
-    ):
-        raise ConvError(
-            "policy: `workspace` is a number of bytes.",
-            argument="workspace",
-            got=workspace,
-            expected="None, or an integer >= 0",
-            remedies=[Remedy.omit("workspace")],
-        )
-    if runs is not None and (isinstance(runs, bool) or not isinstance(runs, int) or runs < 1):
-        raise ConvError(
-            "policy: `runs` is how often a compiled program will run.",
-            argument="runs",
-            got=runs,
-            expected="None, or an integer >= 1",
-            remedies=[Remedy.omit("runs")],
-        )
+    _check_count("workspace", workspace, 0, "a number of bytes")
+    _check_count("runs", runs, 1, "how often a compiled program will run")
     value = Policy(rule, workspace, runs)
     with _context(value):
         yield value
+
+
+def _check_count(name: str, value: Any, least: int, meaning: str) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if value is not None and not (whole and value >= least):
+        raise ConvError(
+            f"policy: `{name}` is {meaning}.",
+            argument=name,
+            got=value,
+            expected=f"None, or an integer >= {least}",
+            remedies=[Remedy.omit(name)],
+        )
