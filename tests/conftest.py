@@ -10,5 +10,14 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
+
+
+@pytest.fixture(autouse=True)
+def jax_settings_stay():
+    """A test that leaves a setting of JAX's changed decides what later tests of its worker run."""
+    before = dict(jax.config.values)
+    yield
+    assert jax.config.values == before

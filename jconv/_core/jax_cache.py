@@ -39,15 +39,15 @@ def programs_kept(folder: Path | str | None) -> Iterator[None]:
     try:
         for name, value in _SETTINGS.items():
             jax.config.update(name, str(folder) if value is None else value)
-        _forget_folder()
+        forget_folder()
         yield
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
-        _forget_folder()
+        forget_folder()
 
 
-def _forget_folder() -> None:
+def forget_folder() -> None:
     """Make JAX read the setting again: it opens a folder once."""
     try:
         from jax.experimental.compilation_cache.compilation_cache import reset_cache

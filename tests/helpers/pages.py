@@ -7,7 +7,12 @@ import doctest
 import io
 import re
 import types
+from collections.abc import Iterator
 from typing import Any
+
+import jax
+
+from jconv._core.jax_cache import forget_folder
 
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -23,6 +28,19 @@ def blocks(text: str) -> list[tuple[str, str | None]]:
     return found
 
 
+@contextlib.contextmanager
+def jax_settings_put_back() -> Iterator[None]:
+    before = dict(jax.config.values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if jax.config.values[name] != value:
+                jax.config.update(name, value)
+        forget_folder()
+
+
+@jax_settings_put_back()
 def run(name: str, text: str) -> None:
     """Run a page's blocks in order in one namespace, and compare what they print."""
     module = types.ModuleType("page")
