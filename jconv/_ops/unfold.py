@@ -6,6 +6,7 @@ slices, pads and sums and nothing else: JAX differentiates those itself, to any 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,11 +31,14 @@ from jconv._core.errors import ConvError, Remedy
 from jconv._core.geometry import Axis, Shape, Size, is_static, span
 from jconv._core.layout import Layout, parse_layout
 from jconv._core.problem import OPERANDS, Problem, compute_dtype
+from jconv._devices.local import RunLeg
 from jconv._devices.partition import alone, out_spec, over_explicit_axes
 from jconv._devices.roles import decide
 from jconv._diagnosis.diagnose import resolve_or_explain
 from jconv._ops.conv import Ints, Padding, PaddingMode
 from jconv._ops.conv import Layout as LayoutLike
+
+Run = Callable[[Problem, Array], Array]
 
 
 @in_jconvs_words
@@ -173,30 +177,34 @@ def _windows_problem(resolved: Resolved, array: Array) -> Problem:
     return problem.replace(f=channels, borders=resolved.borders, **dtypes)
 
 
-def _on_parts(problem: Problem, array: Array, run: Callable[[Problem, Array], Array]) -> Array:
+def _on_parts(problem: Problem, array: Array, run: Run) -> Array:
     """`run` on whole rows, or on each device's rows and their neighbours' (explicit mesh axes).
 
     The array lies over the devices as the operand of the convolution that the problem describes,
     and so does the result; there is no filter, and the channels are brought together.
     """
-
-    def run_leg(problem: Problem, array: Array, _: Array) -> Array:
-        return run(problem, array)
-
     mesh = jax_sharding.mesh_of(jax.typeof(array))
     if mesh is None or not problem.static:
-        return alone(problem, array, array, run_leg)
+        return alone(problem, array, array, _without_filter(run))
+    return _over_explicit_axes(array, problem, run)
+
+
+def _without_filter(run: Run) -> RunLeg:
+    return lambda problem, array, _: run(problem, array)
+
+
+@functools.partial(jax.jit, static_argnames=("problem", "run"))
+def _over_explicit_axes(array: Array, problem: Problem, run: Run) -> Array:
+    mesh = jax_sharding.mesh_of(jax.typeof(array))
+    assert mesh is not None
     first = OPERANDS[problem.leg][0]
     entries = jax_sharding.spec_of(jax.typeof(array))
     names = [jax_sharding.names_of(entry) for entry in entries[:-1]]
     spec = tuple(tuple(n for n in axes if n in mesh.explicit_axes) for axes in names)
     split = decide(problem, {first: (*spec, ())}, {n: mesh.shape[n] for n in mesh.explicit_axes})
-    run_split = over_explicit_axes(problem, split, mesh, out_spec(problem, split), run_leg)
-
-    def run_whole(array: Array) -> Array:
-        return run_split(array, jnp.zeros(problem.shape("w"), array.dtype))  # which is not read
-
-    return jax.jit(run_whole)(array)
+    spec = out_spec(problem, split)
+    run_split = over_explicit_axes(problem, split, mesh, spec, _without_filter(run))
+    return run_split(array, jnp.zeros(problem.shape("w"), array.dtype))  # which is not read
 
 
 def _all_windows(problem: Problem, x: Array) -> Array:
