@@ -219,6 +219,15 @@ def test_at_the_size_where_the_planner_leaves_direct(stride: int) -> None:
         np.testing.assert_array_equal(jconv.ragged.mask(y, -(-sizes // stride)), y)
 
 
+def test_a_stride_with_many_paddings() -> None:
+    """SAME with a stride of 9 has more starts of an example's rows than are slices."""
+    rng = np.random.default_rng(3)
+    x, w = whole_numbers(rng, (6, 47, 2)), whole_numbers(rng, (11, 2, 3))
+    keywords = {"stride": (9,), "padding": "SAME", "dilation": (1,), "input_dilation": (1,)}
+    sizes = np.array([[47], [46], [40], [31], [12], [5]], np.int32)
+    check(Draw(x, w, sizes, {**keywords, "groups": 1, "padding_mode": "zeros"}))
+
+
 def test_half_precision_and_whole_numbers() -> None:
     rng = np.random.default_rng(0)
     x, w = whole_numbers(rng, (2, 9, 2)), whole_numbers(rng, (3, 2, 2))
