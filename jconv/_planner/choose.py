@@ -55,10 +55,10 @@ def _choose(problem: Problem, platform: str) -> Choice:
             costs[algorithm.name] = algorithm.cost(problem, planner)
         else:
             rejected[algorithm.name] = reason
-    all_of_them = Comparison(problem, platform, costs, _measured(problem, platform, costs))
-    rejected |= all_of_them.slow_to_compile()
+    comparison = Comparison(problem, platform, costs, _measured(problem, platform, costs))
+    rejected |= comparison.slow_to_compile()
     left = {name: cost for name, cost in costs.items() if name not in rejected}
-    comparison = dataclasses.replace(all_of_them, costs=left)
+    comparison = dataclasses.replace(comparison, costs=left)
     chosen = comparison.pick()
     rejected |= {name: comparison.why_not(name, chosen) for name in left if name != chosen}
     compiling = None if comparison.runs is None else comparison.compiling(chosen)
