@@ -9,10 +9,12 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import compiling
 import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
+compiling.compile_quickly()
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
+from compiling import AS_USERS
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from mesh_bytes import KINDS, mesh_of, operand_bytes
@@ -78,7 +79,7 @@ def moved(name):
         y, pull = jax.vjp(lambda p: network(chain, p, x), parameters)
         return y, pull(y)[0]
 
-    text = jax.jit(slope).lower(parameters, lying(x_shape, x_spec)).compile().as_text()
+    text = jax.jit(slope).lower(parameters, lying(x_shape, x_spec)).compile(AS_USERS).as_text()
     found = dict.fromkeys(KINDS, 0)
     for of_scope in operand_bytes(text).values():
         found = {kind: found[kind] + of_scope[kind] for kind in KINDS}

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import AS_USERS
 from jax import lax
 from plain import integers
 
@@ -254,7 +255,7 @@ def test_int8_into_int32_is_the_convolution_that_lax_writes(x, w, settings):
             )
         ),
     ]
-    ours, theirs = (program.lower(*operands).compile() for program in programs)
+    ours, theirs = (program.lower(*operands).compile(AS_USERS) for program in programs)
     np.testing.assert_array_equal(ours(*operands), theirs(*operands))
     assert _operations(ours) == _operations(theirs)
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import AS_USERS
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from random_splits import collectives
@@ -129,7 +130,7 @@ def on_devices(name, kind, policy):
             jax.device_put(array, NamedSharding(mesh, P(*spec)))
             for array, spec in zip(arrays, specs, strict=True)
         )
-        compiled = jax.jit(step(settings)).lower(x, w, g).compile()
+        compiled = jax.jit(step(settings)).lower(x, w, g).compile(AS_USERS)
         return compiled(x, w, g), collectives(compiled.as_text())
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import AS_USERS
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from random_splits import check, collectives, draw, integers
@@ -65,7 +66,7 @@ def test_a_step_is_exact_and_gathers_nothing(name, kind):
         want = run(x, w, g)
         x, w = put(mesh, x, *x_spec), put(mesh, w, *w_spec)
         y = jax.jit(lambda x, w: jconv.conv(x, w, **settings))(x, w)
-        compiled = jax.jit(run).lower(x, w, jax.device_put(g, y.sharding)).compile()
+        compiled = jax.jit(run).lower(x, w, jax.device_put(g, y.sharding)).compile(AS_USERS)
         got = compiled(x, w, jax.device_put(g, y.sharding))
     for have, expected in zip(got, want, strict=True):
         np.testing.assert_array_equal(have, expected)
@@ -92,7 +93,7 @@ def test_data_parallel_filter_gradients_are_local_sums_added_once(kind):
     def slope(w, x):
         return jax.grad(lambda w: jnp.sum(jconv.conv(x, w)))(w)
 
-    found = collectives(jax.jit(slope).lower(w, x).compile().as_text())
+    found = collectives(jax.jit(slope).lower(w, x).compile(AS_USERS).as_text())
     assert found.pop("all-reduce") == 1
     assert not any(found.values())
 
@@ -107,7 +108,7 @@ def test_a_spatial_filter_gradient_holds_its_own_part(kind):
     def slope(x, g):
         return jconv.conv_filter_grad(x, g, filter_shape=(3, 3), stride=2)
 
-    compiled = jax.jit(slope).lower(x, g).compile()
+    compiled = jax.jit(slope).lower(x, g).compile(AS_USERS)
     found = collectives(compiled.as_text())
     assert found == {**found, "all-gather": 0, "all-reduce": 1, "all-to-all": 0}
     whole = 4 * 256 * 256 * 16
@@ -150,7 +151,7 @@ def test_inside_a_shard_map_over_one_axis_of_two(kind, manual):
         specs = {"in_specs": (P(manual), P()), "out_specs": P(), "axis_names": {manual}}
         mapped = jax.shard_map(local, mesh=mesh, **specs)
         x, w = put(mesh, x, manual, other), put(mesh, w)
-        compiled = jax.jit(jax.grad(mapped, (0, 1))).lower(x, w).compile()
+        compiled = jax.jit(jax.grad(mapped, (0, 1))).lower(x, w).compile(AS_USERS)
         got = compiled(x, w)
     for have, expected in zip(got, want, strict=True):
         np.testing.assert_array_equal(have, expected)
@@ -185,7 +186,7 @@ def test_auto_axes_named_in_every_way(way, inside):
         if way == "arrays" or way == "set_mesh":
             x = jax.device_put(x, sharding)
         with jax.set_mesh(mesh) if way == "set_mesh" else contextlib.nullcontext():
-            compiled = jitted.lower(x).compile()
+            compiled = jitted.lower(x).compile(AS_USERS)
             got = compiled(jax.device_put(x, sharding))
     for have, expected in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         np.testing.assert_array_equal(have, expected)
@@ -293,7 +294,7 @@ def test_windows_unfolded_and_folded(name, kind):
         return jax.grad(lambda x: (unfolded(x) ** 2).sum())(x)
 
     for run in (both, gradient):
-        program = jax.jit(run).lower(put(mesh, x, "a", "b")).compile()
+        program = jax.jit(run).lower(put(mesh, x, "a", "b")).compile(AS_USERS)
         got = program(put(mesh, x, "a", "b"))
         for have, expected in zip(jax.tree.leaves(got), jax.tree.leaves(run(x)), strict=True):
             np.testing.assert_array_equal(have, expected)

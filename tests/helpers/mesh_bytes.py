@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from compiling import AS_USERS
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -127,7 +128,7 @@ def unequal(legs: Sequence[PlannedLeg]) -> list[tuple[Any, ...]]:
 
     with jconv.policy("direct"):
         jitted = jax.jit(program, out_shardings=[leg.result for leg in legs])
-        text = jitted.lower([leg.avals for leg in legs]).compile().as_text()
+        text = jitted.lower([leg.avals for leg in legs]).compile(AS_USERS).as_text()
     moved = operand_bytes(text)
     assert "" not in moved, "a collective belongs to no leg"
     wrong = []

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import QUICKLY
 from jax import export
 from plain import integers
 
@@ -20,7 +21,7 @@ def run_grid(root, *arguments):
         [sys.executable, root / "tests" / "helpers" / "export_grid.py", *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, **QUICKLY, "PYTHONPATH": path},
     )
 
 

@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import pytest
+from compiling import QUICKLY
 
 # What is hidden, and how many configurations are then tried.
 HIDE = {
@@ -51,7 +52,7 @@ def test_the_custom_vjp_host_equals_lax(hidden, pytestconfig):
         text=True,
         cwd=pytestconfig.rootpath / "tests",
         timeout=500,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        env={**os.environ, **QUICKLY, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     assert done.returncode == 0, done.stderr
     assert "forward mode is off" in done.stdout

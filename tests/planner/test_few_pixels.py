@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import AS_USERS
 
 import jconv
 from jconv._algorithms import BY_NAME
@@ -25,7 +26,7 @@ def test_the_planner_knows_which_convolutions_xla_swaps(image):
     problem = _problem("conv", image, channels=8)
     a, b = (jnp.ones(problem.shape(slot), jnp.float32) for slot in OPERANDS["conv"])
     run = jax.jit(lambda a, b: BY_NAME["direct"].run(problem, Planner("cpu"), a, b))
-    compiled = run.lower(a, b).compile().as_text()
+    compiled = run.lower(a, b).compile(AS_USERS).as_text()
     assert ("rhs_reversal" in compiled) == operands_swapped(problem.axes)
 
 

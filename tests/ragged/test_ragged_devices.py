@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import AS_USERS
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from plain import integers
@@ -64,7 +65,7 @@ def test_explicit_axes(name, split):
         )
         w = jax.device_put((W, OUTPUTS), NamedSharding(mesh, P()))
         with jax.set_mesh(mesh):
-            compiled = run.lower(CALLS[name], x, w, sizes).compile()
+            compiled = run.lower(CALLS[name], x, w, sizes).compile(AS_USERS)
             got = compiled(x, w, sizes)
     for have, expected in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         np.testing.assert_array_equal(have, expected)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import AS_USERS
 from random_convolutions import configuration, integers
 
 import jconv
@@ -117,7 +118,7 @@ def test_a_loop_over_a_split_batch_needs_no_other_devices_examples(monkeypatch):
     x, g = integers((16, 6, 6, 8), 1), integers((16, 6, 6, 8), 2)
     with jax.set_mesh(mesh):
         fn = jax.jit(lambda x, g: jconv.filter_grad_norms(x, g, filter_shape=(3, 3)))
-        compiled = fn.lower(*jax.device_put((x, g), place)).compile()
+        compiled = fn.lower(*jax.device_put((x, g), place)).compile(AS_USERS)
         split = compiled(*jax.device_put((x, g), place))
     assert "all-gather" not in compiled.as_text()
     np.testing.assert_allclose(split, flat_norms(expected(x, g, (3, 3, 8, 8), {})), rtol=1e-6)
@@ -170,7 +171,7 @@ def test_the_workspace_and_the_policy_are_kept():
 def test_no_gradient_of_every_example_is_held():
     x, g = jnp.zeros((32, 7, 7, 512)), jnp.zeros((32, 7, 7, 512))
     fn = jax.jit(lambda x, g: jconv.filter_grad_norms(x, g, filter_shape=(3, 3)))
-    held = fn.lower(x, g).compile().memory_analysis().temp_size_in_bytes
+    held = fn.lower(x, g).compile(AS_USERS).memory_analysis().temp_size_in_bytes
     assert held < 32 * 9 * 512 * 512 * 4 / 10
 
 

@@ -7,6 +7,7 @@ import contextlib
 import jax
 import jax.numpy as jnp
 import pytest
+from compiling import AS_USERS
 from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -41,7 +42,7 @@ def test_a_step_is_explained_with_the_bytes_of_its_program(kind):
     step = jax.jit(jax.grad(loss))
     with jax.set_mesh(mesh) if kind == "Explicit" else contextlib.nullcontext():
         plans = jconv.explain(step, w, x)
-        text = step.lower(w, x).compile().as_text()
+        text = step.lower(w, x).compile(AS_USERS).as_text()
     assert [plan.leg for plan in plans] == [
         "conv",
         "conv",
