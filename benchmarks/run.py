@@ -1,6 +1,7 @@
 """Run every benchmark and keep the results, with the machine that they came from.
 
-    python benchmarks/run.py [--suites core,resnet50] [--models unet] [--rounds 15] [--out FOLDER]
+    python benchmarks/run.py [--suites core,resnet50] [--models unet] [--steps] [--rounds 15]
+                             [--out FOLDER]
     python benchmarks/run.py --draw FOLDER
 
 It wants a quiet machine and some tens of minutes, PyTorch for its part of the comparison
@@ -24,8 +25,15 @@ from pathlib import Path
 
 from jconv._bench.contestants import default_names, enter
 from jconv._bench.machine import header, use_threads
-from jconv._bench.match import play
-from jconv._bench.models import contestants, model_records, models_table, play_models, wrong_models
+from jconv._bench.match import Timing, play
+from jconv._bench.models import (
+    ModelTiming,
+    contestants,
+    model_records,
+    models_table,
+    play_models,
+    wrong_models,
+)
 from jconv._bench.nets import NETS
 from jconv._bench.plot import can_plot, check_plotting, plot
 from jconv._bench.suites import SUITES
@@ -48,6 +56,7 @@ def main() -> int:
     models = [name for name in NETS if name != "tiny"]
     parser.add_argument("--suites", default=",".join(everything))
     parser.add_argument("--models", default=",".join(models))
+    parser.add_argument("--steps", action="store_true", help="steps alone, in a fourth of the time")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=Path)
@@ -64,15 +73,31 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
 
     suites = {name: SUITES[name] for name in options.suites.split(",") if name}
-    entries = {name: enter(name, threads) for name in default_names()}
-    timings = play(suites, entries, legs=True, rounds=options.rounds)
-    names = [name for name in options.models.split(",") if name]
-    steps = play_models(names, contestants(threads), rounds=options.rounds)
+    timings, steps = [], []
+    for name, rows in suites.items():
+        entries = {each: enter(each, threads) for each in default_names([name])}
+        legs = not options.steps
+        timings += play({name: rows}, entries, legs=legs, rounds=options.rounds)
+        keep(folder, about, timings, steps)
+    for name in filter(None, options.models.split(",")):
+        steps += play_models([name], contestants(threads), rounds=options.rounds)
+        keep(folder, about, timings, steps)
+    if can_plot():
+        draw(folder)
+    else:
+        print(f"no pictures without matplotlib; python benchmarks/run.py --draw {folder}")
+    print((folder / "report.txt").read_text(encoding="utf-8"), f"kept in {folder}", sep="")
+    return 1 if wrong_results(timings) or wrong_models(steps) else 0
 
-    wrong = [*wrong_results(timings), *wrong_models(steps)]
+
+def keep(
+    folder: Path, about: dict[str, str], timings: list[Timing], steps: list[ModelTiming]
+) -> None:
+    """Everything found so far: a run of an hour that is stopped has lost one suite."""
     lines = [f"{name}: {value}" for name, value in about.items()]
     lines += ["", *summary_table(timings), "", *models_table(steps), "", *times_table(timings)]
-    write_whole(folder / "report.txt", "\n".join([*lines, *wrong]) + "\n")
+    lines += [*wrong_results(timings), *wrong_models(steps)]
+    write_whole(folder / "report.txt", "\n".join(lines) + "\n")
     results = {
         "about": about,
         "summary": summarise(timings),
@@ -82,12 +107,6 @@ def main() -> int:
     write_whole(folder / "results.json", json.dumps(results, separators=(",", ":")) + "\n")
     write_whole(folder / "timings.csv", write_csv(records(timings)))
     write_whole(folder / "models.csv", write_csv(model_records(steps)))
-    if can_plot():
-        draw(folder)
-    else:
-        lines.append(f"no pictures without matplotlib; python benchmarks/run.py --draw {folder}")
-    print("\n".join([*lines, *wrong, f"kept in {folder}"]))
-    return 1 if wrong else 0
 
 
 def draw(folder: Path) -> None:

@@ -35,7 +35,10 @@ def _torch() -> Any:
 def prepare(
     name: str, threads: int, row: Row, leg: str, arrays: Sequence[np.ndarray]
 ) -> tuple[Callable[[], object], Callable[[], tuple[np.ndarray, ...]]] | None:
-    """(run, results) of one leg; None for a format that this rank does not have."""
+    """(run, results) of one leg; None for a format that this rank or this leg does not have.
+
+    Some processors' kernels refuse a leg: "could not create a primitive descriptor".
+    """
     channels_last = name == "torch nhwc"
     if channels_last and row.rank == 1:
         return None
@@ -58,6 +61,10 @@ def prepare(
         last_is_filter = mask[1]
         return tuple(from_tensor(t, is_filter=last_is_filter and t is found[-1]) for t in found)
 
+    try:
+        run()
+    except RuntimeError:
+        return None
     return run, results
 
 

@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from jconv._bench.contestants import alternatives, default_names, enter, names
+from jconv._bench.contestants import default_names, enter, names
 from jconv._bench.machine import header, use_threads
 from jconv._bench.match import play
 from jconv._bench.models import contestants as model_contestants
@@ -78,7 +76,7 @@ def _run_bench(options: argparse.Namespace) -> int:
         check_plotting(options.plot)
     threads = use_threads(options.threads)
     about = header(threads)
-    chosen = _expanded(options.contestants or _unasked(options.suite))
+    chosen = _expanded(options.contestants or default_names(options.suite))
     timings = play(
         {suite: SUITES[suite] for suite in options.suite},
         {name: enter(name, threads) for name in chosen},
@@ -110,18 +108,6 @@ def _run_bench(options: argparse.Namespace) -> int:
             lines += [*models_table(models), ""]
         print(bold_headers("\n".join([*lines, *wrong]).rstrip()))
     return WRONG if wrong else FINE
-
-
-def _unasked(suites: list[str]) -> list[str]:
-    """Who takes part where nobody was named.
-
-    What people reported is timed to see what should replace direct: nothing else is known of an
-    accelerator, and on CPU jconv's own choice says it.
-    """
-    if suites != ["reported"]:
-        return default_names()
-    more = [] if jax.default_backend() == "cpu" else alternatives()
-    return ["lax", "jconv", *more]
 
 
 def _fault(options: argparse.Namespace) -> str | None:

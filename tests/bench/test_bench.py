@@ -288,11 +288,35 @@ def test_a_plot_of_an_unknown_kind_is_refused_before_anything_runs(capsys, tmp_p
 
 
 @plotting
-def test_one_command_keeps_everything(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(SUITES, "tiny", SUITES["tiny"][:2])
+def run_script():
     spec = importlib.util.spec_from_file_location("run_benchmarks", RUN)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+def test_a_run_that_is_stopped_has_kept_the_suites_before(tmp_path, monkeypatch):
+    monkeypatch.setitem(SUITES, "tiny", SUITES["tiny"][:1])
+    script = run_script()
+    play_one = script.play
+
+    def stopped(suites, *args, **settings):
+        if "core" in suites:
+            raise KeyboardInterrupt
+        return play_one(suites, *args, **settings)
+
+    monkeypatch.setattr(script, "play", stopped)
+    arguments = ["--suites", "tiny,core", "--rounds", "1", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    with pytest.raises(KeyboardInterrupt):
+        script.main()
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert {entry["suite"] for entry in kept["timings"]} == {"tiny"}
+
+
+def test_one_command_keeps_everything(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SUITES, "tiny", SUITES["tiny"][:2])
+    script = run_script()
     out = tmp_path / "results"
     arguments = ["--suites", "tiny", "--models", "tiny", "--rounds", "1", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
@@ -307,6 +331,17 @@ def test_one_command_keeps_everything(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["run.py", "--draw", str(out)])
     assert script.main() == 0
     assert (out / "tiny.svg").exists()
+
+
+@torch_only
+def test_a_leg_that_pytorch_refuses_is_left_out(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(contestant_torch, "_legs", refuse)
+    entries = {name: contestants.enter(name, 1) for name in ("jconv", "torch nchw")}
+    timings = play({"tiny": SUITES["tiny"][:1]}, entries, legs=False, rounds=1)
+    assert [t.contestant for t in timings] == ["jconv"]
 
 
 @torch_only

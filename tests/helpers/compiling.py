@@ -15,14 +15,14 @@ from typing import Any
 import jax
 import jaxlib
 
-KNOWN = tuple(int(part) for part in jaxlib.__version__.split(".")[:2]) < (0, 11)
+HAS_OLDER_EMITTERS = tuple(int(part) for part in jaxlib.__version__.split(".")[:2]) < (0, 11)
 
 QUICKLY = (
     {
         "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
         "--xla_cpu_parallel_codegen_split_count=1"
     }
-    if KNOWN and "XLA_FLAGS" not in os.environ
+    if HAS_OLDER_EMITTERS and "XLA_FLAGS" not in os.environ
     else {}
 )
 """Environment variables of a process that compiles quickly."""

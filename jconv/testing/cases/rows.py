@@ -221,7 +221,7 @@ reflect-crop-past-array | 4 | 1 | padding_mode='reflect', padding=((3, -5),) | o
 reflect-crop-and-pad | 6 | 3 | padding_mode='reflect', padding=((-2, 3),) | pads, then crops
 circular-crop-and-pad | 6 | 3 | padding_mode='circular', padding=((4, -3),) | pads, then crops
 circular-pads-cropped-rows | 5 | 2 | padding_mode='circular', padding=((-1, 1),) | pads cropped rows
-reflect-remainder | 6 | 2 | padding_mode='reflect', stride=3, padding=1 | a border under a stride
+reflect-remainder | 7 | 2 | padding_mode='reflect', stride=3, padding=1 | a border under a stride
 circular-causal | 6 | 3 | padding_mode='circular', padding='CAUSAL', dilation=2 | one border
 edge-causal-strided | 7 | 4 | padding_mode='edge', padding='CAUSAL', stride=2 | one border
 circular-valid | 5 | 3 | padding_mode='circular', padding='VALID' | a mode without a pad
