@@ -93,7 +93,7 @@ def main() -> int:
 def keep(
     folder: Path, about: dict[str, str], timings: list[Timing], steps: list[ModelTiming]
 ) -> None:
-    """Everything found so far: a run of an hour that is stopped has lost one suite."""
+    """Write down everything that was found so far, since a run takes up to an hour."""
     lines = [f"{name}: {value}" for name, value in about.items()]
     lines += ["", *summary_table(timings), "", *models_table(steps), "", *times_table(timings)]
     lines += [*wrong_results(timings), *wrong_models(steps)]

@@ -35,9 +35,10 @@ def _torch() -> Any:
 def prepare(
     name: str, threads: int, row: Row, leg: str, arrays: Sequence[np.ndarray]
 ) -> tuple[Callable[[], object], Callable[[], tuple[np.ndarray, ...]]] | None:
-    """(run, results) of one leg; None for a format that this rank or this leg does not have.
+    """(run, results) of one leg; None where PyTorch cannot run it.
 
-    Some processors' kernels refuse a leg: "could not create a primitive descriptor".
+    It has no channels-last format on one axis, and on some processors its library has no kernel
+    for some legs.
     """
     channels_last = name == "torch nhwc"
     if channels_last and row.rank == 1:
@@ -63,7 +64,9 @@ def prepare(
 
     try:
         run()
-    except RuntimeError:
+    except RuntimeError as error:
+        if "could not create a primitive" not in str(error):
+            raise
         return None
     return run, results
 

@@ -287,7 +287,6 @@ def test_a_plot_of_an_unknown_kind_is_refused_before_anything_runs(capsys, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-@plotting
 def run_script():
     spec = importlib.util.spec_from_file_location("run_benchmarks", RUN)
     script = importlib.util.module_from_spec(spec)
@@ -314,6 +313,7 @@ def test_a_run_that_is_stopped_has_kept_the_suites_before(tmp_path, monkeypatch)
     assert {entry["suite"] for entry in kept["timings"]} == {"tiny"}
 
 
+@plotting
 def test_one_command_keeps_everything(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SUITES, "tiny", SUITES["tiny"][:2])
     script = run_script()
@@ -342,6 +342,17 @@ def test_a_leg_that_pytorch_refuses_is_left_out(monkeypatch):
     entries = {name: contestants.enter(name, 1) for name in ("jconv", "torch nchw")}
     timings = play({"tiny": SUITES["tiny"][:1]}, entries, legs=False, rounds=1)
     assert [t.contestant for t in timings] == ["jconv"]
+
+
+@torch_only
+def test_another_error_of_pytorchs_is_not_hidden(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr(contestant_torch, "_legs", fail)
+    entries = {"torch nchw": contestants.enter("torch nchw", 1)}
+    with pytest.raises(RuntimeError, match="memory"):
+        play({"tiny": SUITES["tiny"][:1]}, entries, legs=False, rounds=1)
 
 
 @torch_only

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -303,3 +304,18 @@ def test_windows_unfolded_and_folded(name, kind):
         if kind == "Explicit":  # on automatic axes XLA splits it, and reverses borders by others
             assert found["all-to-all"] == 0
             assert found["collective-permute"] > 0
+
+
+def test_an_eager_unfold_over_explicit_axes_is_traced_once(monkeypatch):
+    module = sys.modules["jconv._ops.unfold"]
+    traced = []
+    split = module.over_explicit_axes
+    monkeypatch.setattr(
+        module, "over_explicit_axes", lambda *given: traced.append(given) or split(*given)
+    )
+    mesh = jax.make_mesh((4,), ("a",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        x = put(mesh, integers((4, 19, 5), 3), "a")
+        first, second = (jconv.unfold(x, 3) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert len(traced) == 1

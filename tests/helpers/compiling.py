@@ -40,7 +40,10 @@ AS_USERS: dict[str, Any] = (
 
 
 def compile_quickly() -> None:
-    """For the programs of this process, which XLA decides once, and not for its children."""
+    """Compile this process's programs so, and not those of the processes that it starts.
+
+    XLA reads the variable once, when the first program is compiled; then it is taken away again.
+    """
     os.environ.update(QUICKLY)
     jax.jit(lambda x: x).lower(0.0).compile()
     for name in QUICKLY:
