@@ -12,6 +12,7 @@ from jconv._algorithms.winograd.tile_size import (
     MAX_PRODUCTS,
     best,
     choose_outputs,
+    share_of_products,
     tile_sizes,
     tiles_of,
     workspace,
@@ -19,6 +20,7 @@ from jconv._algorithms.winograd.tile_size import (
 from jconv._core.problem import Problem
 
 FEW_CHANNELS = 16  # channels; up to here, and on one axis, gains were too small to be sure of
+MOST_PRODUCTS = 2 / 3  # of the definition's; where tiles save less, gains were too small as well
 
 
 def supports(problem: Problem, platform: str) -> str | None:
@@ -45,8 +47,11 @@ def supports(problem: Problem, platform: str) -> str | None:
 
 
 def margin(problem: Problem) -> float:
-    small = problem.rank == 1 or min(problem.c, problem.f) <= FEW_CHANNELS
-    return 1.5 if small else MARGIN
+    if problem.rank == 1 or min(problem.c, problem.f) <= FEW_CHANNELS:
+        return 1.5
+    if problem.leg != "filter_grad" and share_of_products(problem) > MOST_PRODUCTS:
+        return 1.4
+    return MARGIN
 
 
 def compiling(problem: Problem, of_part: OfPart) -> Work:

@@ -143,6 +143,13 @@ def choose_outputs(problem: Problem) -> int:
     return best(problem)[1]
 
 
+def share_of_products(problem: Problem) -> float:
+    """Products of a tile, as a share of those that its outputs have by definition."""
+    axes, m = problem.window_axes, choose_outputs(problem)
+    # A tile has m*b outputs an axis; each meets one in b of the taps, the others lie on zeros.
+    return _count_products(axes, m) / math.prod(m * axis.k for axis in axes)
+
+
 def seconds(problem: Problem, m: int) -> float:
     """Predicted seconds with tiles of m outputs."""
     axes = problem.window_axes
