@@ -255,9 +255,38 @@ def fft(canvas: Canvas) -> str:
     return "x and w, padded with zeros, as spectra; their product, transformed back, holds y"
 
 
+def real(canvas: Canvas) -> str:
+    """One channel of complex numbers to another, as two real channels to two."""
+    name(canvas, 24, "a + bi", "3 rows of x")
+    cells(canvas, LEFT, 20, ["a0", "a1", "a2"], X)
+    cells(canvas, LEFT, 20 + SIDE, ["b0", "b1", "b2"], SECOND[X])
+    sign(canvas, LEFT + 3 * SIDE + 20, 32, "×")
+    x = LEFT + 3 * SIDE + 40
+    for column, labels in enumerate((["c", "-d"], ["d", "c"])):
+        for line, label in enumerate(labels):
+            colour = TAP if label == "c" else SECOND[TAP]
+            cells(canvas, x + column * SIDE, 20 + line * SIDE, [label], colour)
+    sign(canvas, x + 2 * SIDE + 20, 32, "=")
+    x += 2 * SIDE + 40
+    cells(canvas, x, 20, range(3), Y)
+    cells(canvas, x, 20 + SIDE, range(3), SECOND[Y])
+    canvas.text(x + 3 * SIDE + 12, 36, "ac - bd", size=LABEL)
+    canvas.text(x + 3 * SIDE + 12, 60, "ad + bc", size=LABEL)
+    name(canvas, 90, "one tap", "c + di")
+    cells(canvas, LEFT, 86, ["c"], TAP)
+    cells(canvas, LEFT, 86 + SIDE, ["d"], SECOND[TAP])
+    note(
+        canvas,
+        144,
+        "One channel in and one out, both complex, are two real ones in and two out.",
+        "In the filter, lines are channels in and columns are channels out.",
+    )
+    return "Real and imaginary parts of x as two channels, and four filters between them"
+
+
 DRAWN: dict[str, Callable[[Canvas], str]] = {
     function.__name__: function
-    for function in (gemm, taps, grouped, phase, space_to_batch, wide, winograd, fft)
+    for function in (gemm, taps, grouped, phase, space_to_batch, wide, winograd, fft, real)
 }
 
 

@@ -13,6 +13,7 @@ from jconv._algorithms.fft import FFT
 from jconv._algorithms.gemm import GEMM
 from jconv._algorithms.grouped import GROUPED
 from jconv._algorithms.phase import PHASE
+from jconv._algorithms.real import REAL
 from jconv._algorithms.record import Algorithm as Algorithm
 from jconv._algorithms.space_to_batch import SPACE_TO_BATCH
 from jconv._algorithms.taps import TAPS
@@ -29,6 +30,7 @@ REGISTRY: tuple[Algorithm, ...] = (
     WIDE,
     WINOGRAD,
     FFT,
+    REAL,
 )
 BY_NAME: dict[str, Algorithm] = {algorithm.name: algorithm for algorithm in REGISTRY}
 

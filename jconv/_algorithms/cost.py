@@ -23,7 +23,18 @@ def _share(size: float, half: float) -> float:
 
 def _width(problem: Problem) -> float:
     """The share of float32's rate at which the leg's dtype is computed."""
-    return CONSTANTS.float64_share if itemsize(problem.wide_dtype) == 8 else 1.0
+    return CONSTANTS.float64_share ** math.log2(max(itemsize(problem.wide_dtype), 4) / 4)
+
+
+def _dot_share(problem: Problem) -> float:
+    """The share of float32's rate at which products of matrices of the leg's dtype are made."""
+    share = CONSTANTS.complex_dot_share if _complex(problem) else 1.0
+    double = problem.wide_dtype in ("float64", "complex128")
+    return share * (CONSTANTS.float64_share if double else 1.0)
+
+
+def _complex(problem: Problem) -> bool:
+    return "complex" in problem.wide_dtype
 
 
 # --- matrix products --------------------------------------------------------------------------
@@ -39,7 +50,7 @@ def transposed_dot(problem: Problem, rows: float, inner: float, columns: float) 
     c = CONSTANTS
     rate = c.transposed_dot_rate * _share(rows, c.transposed_dot_half_rows)
     rate *= _share(columns, c.transposed_dot_half_columns)
-    return c.dot_start + 2 * rows * inner * columns / (rate * _width(problem))
+    return c.dot_start + 2 * rows * inner * columns / (rate * _dot_share(problem))
 
 
 def batch_dot(problem: Problem, count: float, rows: float, inner: float, columns: float) -> float:
@@ -62,7 +73,7 @@ def _multiplied(problem: Problem, rows: float, inner: float, columns: float) -> 
         return 2 * rows * inner * columns / c.integer_dot_rate
     rate = c.dot_rate * _share(rows, c.dot_half_rows) * _share(inner, c.dot_half_inner)
     rate *= _share(columns, c.dot_half_columns)
-    return 2 * rows * inner * columns / (rate * _width(problem))
+    return 2 * rows * inner * columns / (rate * _dot_share(problem))
 
 
 # --- XLA's own convolution --------------------------------------------------------------------
@@ -71,6 +82,10 @@ def _multiplied(problem: Problem, rows: float, inner: float, columns: float) -> 
 def convolution(problem: Problem, axes: Sequence[Axis], inner: float, columns: float) -> float:
     """Seconds of XLA's own convolution from `inner` to `columns` channels."""
     c = CONSTANTS
+    if _complex(problem):  # JAX makes three real ones of it, of sums of the operands' parts
+        real = problem.wide_dtype.replace("complex64", "float32").replace("complex128", "float64")
+        real = problem.replace(x_dtype=real, w_dtype=real, y_dtype=real)
+        return 3 * convolution(real, axes, inner, columns) + moved(problem, 3 * operands(problem))
     holes = product([axis.b for axis in axes])
     windows = product([axis.o * axis.k for axis in axes])  # padding and holes included
     operations = 2 * problem.n * problem.groups * problem.c * problem.f * windows

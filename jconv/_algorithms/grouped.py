@@ -18,7 +18,7 @@ from jax import lax
 from jconv._algorithms import cost
 from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.legs import part_of, widen
-from jconv._algorithms.record import Algorithm, Planner, always_local, static
+from jconv._algorithms.record import Algorithm, Planner, always_local, static_in_parts
 from jconv._core.problem import ONE_WINDOW, OPERANDS, Problem, itemsize
 from jconv._core.xla_cpu import kept_apart
 
@@ -91,7 +91,7 @@ def _diagonal(problem: Problem, w: jax.Array, merged: int) -> jax.Array:
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static(problem, platform):
+    if reason := static_in_parts(problem, platform):
         return reason
     if problem.groups == 1:
         return "only supports more than one group"

@@ -22,7 +22,7 @@ from jconv._algorithms import cost
 from jconv._algorithms.batches import chunk, in_chunks, unjoined_bytes
 from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.legs import part_of, widen
-from jconv._algorithms.record import Algorithm, Planner, always_local, static
+from jconv._algorithms.record import Algorithm, Planner, always_local, static_in_parts
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
 
@@ -103,7 +103,7 @@ def interleave(phases: list[jax.Array], dim: int) -> jax.Array:
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static(problem, platform):
+    if reason := static_in_parts(problem, platform):
         return reason
     if any(axis.d > 1 for axis in problem.axes):
         return "does not support filter dilation"

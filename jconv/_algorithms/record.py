@@ -106,6 +106,14 @@ def static(problem: Problem, platform: str) -> str | None:
     return None if problem.static else "only supports sizes that are numbers"
 
 
+def static_in_parts(problem: Problem, platform: str) -> str | None:
+    """`static` of an algorithm that hands parts on: on CPU, `real` takes complex numbers first."""
+    if reason := static(problem, platform):
+        return reason
+    real = platform != "cpu" or "complex" not in problem.wide_dtype
+    return None if real else "leaves complex numbers to real"
+
+
 def static_on_cpu(problem: Problem, platform: str) -> str | None:
     """`static` of an algorithm that is made for XLA's CPU backend: other platforms are refused."""
     if reason := static(problem, platform):

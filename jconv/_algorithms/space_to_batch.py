@@ -15,7 +15,7 @@ from jconv._algorithms import cost
 from jconv._algorithms.batches import chunk, in_chunks, unjoined_bytes
 from jconv._algorithms.compiling import OfPart, Work
 from jconv._algorithms.legs import part_of, widen
-from jconv._algorithms.record import Algorithm, Planner, static
+from jconv._algorithms.record import Algorithm, Planner, static_in_parts
 from jconv._algorithms.windows import resize
 from jconv._core.geometry import Axis
 from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, itemsize
@@ -98,7 +98,7 @@ def _from_pictures(problem: Problem, part: Problem, slot: Slot, array: jax.Array
 
 
 def supports(problem: Problem, platform: str) -> str | None:
-    if reason := static(problem, platform):
+    if reason := static_in_parts(problem, platform):
         return reason
     if all(axis.d == 1 for axis in problem.axes):
         return "only supports filter dilation"

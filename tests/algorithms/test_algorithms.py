@@ -51,18 +51,24 @@ def problems() -> dict[str, Problem]:
 
 
 def supported(name: str) -> list[Problem]:
-    return [
-        problem.replace(leg=leg)
-        for problem in problems().values()
-        for leg in LEGS
-        if BY_NAME[name].supports(problem.replace(leg=leg), "cpu") is None
-    ]
+    """The legs that an algorithm supports; those of `real` in complex numbers."""
+    dtypes = dict.fromkeys(("x_dtype", "w_dtype", "y_dtype"), "complex64") if name == "real" else {}
+    legs = [one.replace(leg=leg, **dtypes) for one in problems().values() for leg in LEGS]
+    return [problem for problem in legs if BY_NAME[name].supports(problem, "cpu") is None]
 
 
-def draw(problem: Problem, dtype: str = "float32") -> list[jax.Array]:
+def draw(problem: Problem) -> list[jax.Array]:
+    """Whole numbers, so small that every sum is exact."""
     rng = np.random.default_rng(0)
-    shapes = [problem.shape(slot) for slot in OPERANDS[problem.leg]]
-    return [jnp.asarray(rng.integers(-4, 5, shape), dtype) for shape in shapes]
+
+    def operand(shape: tuple[int, ...], dtype: str) -> jax.Array:
+        values = rng.integers(-4, 5, shape)
+        if "complex" in dtype:
+            values = values + 1j * rng.integers(-4, 5, shape)
+        return jnp.asarray(values, dtype)
+
+    slots = OPERANDS[problem.leg]
+    return [operand(problem.shape(slot), problem.dtype(slot)) for slot in slots]
 
 
 def program(name: str, problem: Problem):

@@ -56,6 +56,7 @@ NAMES = tuple(BY_NAME)
 def drawn(name, seed):
     """A leg of the sizes of networks that an algorithm supports."""
     rng = random.Random(f"{name} {seed}")
+    dtypes = ["complex64" if name == "real" else "float32"] * 3
     while True:
         rank = rng.choice([1, 2, 2, 2, 3])
         size = rng.choice({1: [100, 1000, 4000], 2: [7, 14, 20, 28, 40, 56], 3: [8, 12]}[rank])
@@ -70,7 +71,7 @@ def drawn(name, seed):
             continue
         axis = Axis(size, k, o, s, 1, d, pad)
         leg, n = rng.choice(LEGS), rng.choice([1, 2, 8, 16])
-        problem = Problem(leg, (axis,) * rank, n, groups, c, f, *["float32"] * 3, policy=name)
+        problem = Problem(leg, (axis,) * rank, n, groups, c, f, *dtypes, policy=name)
         largest = max(math.prod(problem.shape(slot)) for slot in ("x", "y"))
         if problem.multiplications > 1e9 or largest > 4e6:
             continue
@@ -79,7 +80,8 @@ def drawn(name, seed):
 
 
 def stated_and_taken(problem):
-    a, b = (jax.ShapeDtypeStruct(problem.shape(s), "float32") for s in OPERANDS[problem.leg])
+    slots = OPERANDS[problem.leg]
+    a, b = (jax.ShapeDtypeStruct(problem.shape(s), problem.dtype(s)) for s in slots)
     run = jax.jit(lambda a, b: Planner("cpu").run(problem, a, b))
     taken = run.lower(a, b).compile(AS_USERS).memory_analysis().temp_size_in_bytes
     return needs(BY_NAME[problem.policy], problem, "cpu"), taken

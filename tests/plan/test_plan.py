@@ -288,7 +288,7 @@ def test_planning_allocates_nothing():
 def test_a_reason_of_several_algorithms_is_told_once():
     plan = jconv.plan((2, 9, 9, 4), (3, 3, 4, 4), stride=2, platform="cuda")
     lines = str(plan).splitlines()
-    assert "conv: not wide, winograd, fft: each only supports CPU" in lines
+    assert "conv: not wide, winograd, fft, real: each only supports CPU" in lines
     for name, leg in plan.legs.items():
         told = [line for line in lines if line.startswith(f"{name}: not ")]
         assert len(told) == len(set(leg.rejected.values()))
