@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jconv._core.xla_cpu import kept_apart
+from jconv._core.xla_cpu import kept_apart, traced_once
 
 CHUNK_BYTES = 1 << 24  # bytes of temporaries for one chunk; more would leave the L3 cache
 MAX_CHUNKS = 16  # chunks of a batch; XLA schedules each of them as a computation
@@ -34,25 +34,27 @@ def in_chunks(
     if size >= n:
         return fn(*arrays)
 
+    # The call itself cuts its chunk: slices made outside would all be held at once.
+    @functools.partial(jax.jit, static_argnums=1)
     def part(at: Any, size: int, *arrays: jax.Array) -> jax.Array:
         return fn(*(lax.dynamic_slice_in_dim(a, at, size) for a in arrays))
 
+    @functools.partial(jax.jit, static_argnums=1)
     def put(at: Any, size: int, joined: jax.Array, *arrays: jax.Array) -> jax.Array:
-        return lax.dynamic_update_slice_in_dim(joined, part(at, size, *arrays), at, 0)
+        made = traced_once(part)(at, size, *arrays)
+        return lax.dynamic_update_slice_in_dim(joined, made, at, 0)
 
-    # The call itself cuts its chunk: slices made outside would all be held at once.
     spans = [(at, min(size, n - at)) for at in range(0, n, size)]
-    call = kept_apart(jax.jit(part, static_argnums=1))
+    call = kept_apart(part)
     if total:
         return functools.reduce(lax.add, [call(*span, *arrays) for span in spans])
-    like = jax.eval_shape(fn, *arrays)
-    if like.size * like.dtype.itemsize <= CHUNK_BYTES:
+    like = part.eval_shape(*spans[0], *arrays)
+    if n * like.size // size * like.dtype.itemsize <= CHUNK_BYTES:
         return lax.concatenate([call(*span, *arrays) for span in spans], 0)
-    # For the same reason each part of a large result is put in its place at once.
-    call = kept_apart(jax.jit(put, static_argnums=1))
-    joined = jnp.zeros(like.shape, like.dtype)
+    # Slices are made inside, and so is each part of a large result put in its place.
+    joined = jnp.zeros((n, *like.shape[1:]), like.dtype)
     for span in spans:
-        joined = call(*span, joined, *arrays)
+        joined = kept_apart(put)(*span, joined, *arrays)
     return joined
 
 

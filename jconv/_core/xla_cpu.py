@@ -23,6 +23,18 @@ _inlining: contextvars.ContextVar[bool] = contextvars.ContextVar("inlining", def
 
 def kept_apart(fn: Any) -> Any:
     """The jitted function `fn`, marked so that XLA compiles equal calls once, without inlining."""
+    return _marked(fn, "false")
+
+
+def traced_once(fn: Any) -> Any:
+    """The jitted function `fn`, whose equal calls JAX traces and lowers once and XLA inlines.
+
+    Without a mark of its own, a call inside of one that is kept apart would be kept apart as well.
+    """
+    return _marked(fn, "true")
+
+
+def _marked(fn: Any, inlineable: str) -> Any:
     try:
         from jax.experimental.xla_metadata import set_xla_metadata
     except ImportError:
@@ -31,7 +43,7 @@ def kept_apart(fn: Any) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         if _inlining.get():
             return fn(*args, **kwargs)
-        with set_xla_metadata(inlineable="false"):
+        with set_xla_metadata(inlineable=inlineable):
             return fn(*args, **kwargs)
 
     return call

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -21,11 +20,12 @@ from jconv._algorithms.windows import (
     lies_inside,
     mask_too_large,
     masked,
+    multiply,
     windows_around,
 )
 from jconv._core.geometry import Axis
 from jconv._core.problem import Problem, itemsize
-from jconv._core.xla_cpu import kept_apart
+from jconv._core.xla_cpu import kept_apart, traced_once
 
 MAX_IMAGES_PER_LOOP = 8  # large images summed by one loop
 MAX_STORED_BYTES = 1 << 24  # bytes of sums that one loop stores; more would leave the cache
@@ -129,31 +129,46 @@ def sums_of_windows(
     counts = [rows, *(axis.o for axis in axes[1:])]
     pieces = _pieces(counts[-1], size)
     counts[-1] //= pieces
-    pairs = [(at, at + 1) for at in range(0, 2 * len(axes), 2)]
     terms = []
-    for image, piece in itertools.product(range(size), range(pieces)):
+    for piece in range(pieces):
         begin = [first, *[0] * (len(axes) - 1)]
         begin[-1] += piece * counts[-1]
         parts = [read_by(axis, at, o) for axis, at, o in zip(axes, begin, counts, strict=True)]
-        seen, met = [start for start, _ in parts], [axis for _, axis in parts]
-        if not all(axis.i for axis in met):  # everything that is read lies outside of x
-            continue
-        window = _cut(x, at + image, seen, [axis.i for axis in met])
-        for dim in reversed(range(len(axes))):
-            window = windows_around(window, dim, met[dim])
-        row = lax.expand_dims(_cut(g, at + image, begin, counts), range(1, 2 * len(axes), 2))
-        term = window.reshape(*window.shape[:-1], groups, -1, 1)
-        term *= row.reshape(*row.shape[:-1], groups, 1, -1)
-        terms.append(masked([*map(lies_inside, met)], term, pairs))
+        if all(axis.i for _, axis in parts):  # else everything that is read lies outside of x
+            of_image = functools.partial(products_of_image, groups, tuple(parts), tuple(begin))
+            of_image = traced_once(jax.jit(of_image))
+            terms += [of_image(lax.add(at, image), x, g) for image in range(size)]
     if terms:
-        return sum(terms[1:], terms[0])
+        return functools.reduce(lax.add, terms)
     sizes = [size for axis, o in zip(axes, counts, strict=True) for size in (o, axis.k)]
     return jnp.zeros((*sizes, groups, x.shape[-1] // groups, g.shape[-1] // groups), x.dtype)
 
 
+def products_of_image(
+    groups: int,
+    parts: Sequence[tuple[int, Axis]],
+    begin: Sequence[int],
+    image: Any,
+    x: jax.Array,
+    g: jax.Array,
+) -> jax.Array:
+    """The outputs of an image from `begin` on, each times its window, which begins in `parts`."""
+    met = [axis for _, axis in parts]
+    window = _cut(x, image, [start for start, _ in parts], [axis.i for axis in met])
+    for dim in reversed(range(len(met))):
+        window = windows_around(window, dim, met[dim])
+    row = _cut(g, image, begin, [axis.o for axis in met])
+    row = lax.expand_dims(row, range(1, 2 * len(met), 2))
+    lead, c, f = window.shape[:-1], window.shape[-1] // groups, row.shape[-1] // groups
+    window = lax.reshape(window, (*lead, groups, c, 1))
+    row = lax.reshape(row, (*row.shape[:-1], groups, 1, f))
+    pairs = [(dim, dim + 1) for dim in range(0, 2 * len(met), 2)]
+    return masked([*map(lies_inside, met)], multiply(window, row), pairs)
+
+
 def _cut(a: jax.Array, image: Any, begin: Sequence[int], sizes: Sequence[int]) -> jax.Array:
     """The rows of one image from `begin` on, `sizes` of them on each axis."""
-    a = lax.squeeze(lax.dynamic_slice_in_dim(a, image, 1), [0])
+    a = lax.squeeze(lax.dynamic_slice_in_dim(a, image, 1, allow_negative_indices=False), [0])
     ends = [at + size for at, size in zip(begin, sizes, strict=True)]
     return lax.slice(a, [*begin, 0], [*ends, a.shape[-1]])
 

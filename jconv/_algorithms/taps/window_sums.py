@@ -23,6 +23,7 @@ from jconv._algorithms.windows import (
     MAX_TERMS_PER_LOOP,
     lies_inside,
     masked,
+    multiply,
     resize,
     rows_of_tap,
     windows_around,
@@ -198,7 +199,6 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
     x, w = lax.optimization_barrier((x, w))
     n, channels = x.shape[0], x.shape[-1]
     dilations = [axis.b for axis in axes]
-    shape = [size for b in dilations for size in (1, b)]
     pairs = [(at, at + 1) for at in range(1, 2 * len(axes), 2)]
     products = []
     for terms in itertools.product(*map(enumerate, shifts)):
@@ -214,13 +214,20 @@ def _sum_of_slices(x: jax.Array, w: jax.Array, axes: Axes) -> jax.Array:
             reached = [c in each[r] for c in range(axis.b)]
             met.append(np.outer(lies_inside(read), reached))
         rows = lax.expand_dims(rows, range(2, 2 * len(axes) + 1, 2))
-        tap = w[tuple(index for q, _ in terms for index in (q, slice(None)))]
-        products.append(masked(met, rows * tap.reshape(1, *shape, channels), pairs))
+        products.append(masked(met, multiply(rows, _tap(w, [q for q, _ in terms])), pairs))
     sizes = [count * b for count, b in zip(counts, dilations, strict=True)]
     none = jnp.zeros((n, *sizes, channels), x.dtype)
-    total = sum(products[1:], products[0]) if products else none
+    total = functools.reduce(lax.add, products) if products else none
     outputs = [0] * (len(axes) + 2), [n, *(axis.o for axis in axes), channels]
     return lax.slice(total.reshape(n, *sizes, channels), *outputs)
+
+
+def _tap(w: jax.Array, at: Sequence[int]) -> jax.Array:
+    """One tap of w (shift, residue, ..., channels), with a dimension of one for the batch."""
+    starts = [start for q in at for start in (q, 0)]
+    stops = [stop for q, b in zip(at, w.shape[1:-1:2], strict=True) for stop in (q + 1, b)]
+    tap = lax.slice(w, [*starts, 0], [*stops, w.shape[-1]])
+    return lax.expand_dims(tap, [0])
 
 
 def reads_in_place(axes: Axes) -> bool:

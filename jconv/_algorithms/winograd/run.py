@@ -11,9 +11,9 @@ of zeros still gives exactly zero, with tiles of four it does not.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jconv._algorithms.legs import channels, precision, widen
 from jconv._algorithms.record import Planner
 from jconv._algorithms.windows import resize
 from jconv._algorithms.winograd import tile_size
+from jconv._algorithms.winograd.points import Matrix
 from jconv._algorithms.winograd.tile_size import geometry, images, joined, tiles_of
 from jconv._algorithms.winograd.transforms import (
     multiply,
@@ -57,7 +58,7 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
     factors = [of_all([*([row] for row in each), last.w]) for each in product(*(t.w for t in lead))]
     factors = [jnp.asarray(factor[:, ::-1] if flip else factor) for factor in factors]
 
-    of_x = functools.partial(transform_line, matrix=last.x, step=last.step, count=counts[-1])
+    of_x = _stage(last.x, last.step, counts[-1])
 
     def outputs(v: jax.Array, factor: jax.Array, taps: jax.Array) -> jax.Array:
         products = lax.dot_general(v, multiply(factor, taps), sides, **options)
@@ -75,7 +76,7 @@ def _windows(problem: Problem, x: jax.Array, w: jax.Array, m: int) -> jax.Array:
             [n, *(size for pair in zip(counts, made, strict=True) for size in pair), columns],
             [0, *range(1, 2 * rank, 2), 2 * rank, 2 * rank + 1],
         )
-        y = y.reshape(n, *(c * m for c, m in zip(counts, made, strict=True)), columns)
+        y = lax.reshape(y, (n, *(c * m for c, m in zip(counts, made, strict=True)), columns))
         return lax.slice(y, [0] * y.ndim, [n, *(axis.o for axis in axes), columns])
 
     return in_chunks(one, (x,), images(problem, m))
@@ -88,8 +89,8 @@ def _filter_grad(problem: Problem, x: jax.Array, g: jax.Array, m: int) -> jax.Ar
     *lead, last = tiles
     options = {"precision": precision(problem), "preferred_element_type": x.dtype}
 
-    of_x = functools.partial(transform_line, matrix=last.x, step=last.step, count=counts[-1])
-    of_g = functools.partial(transform_line, matrix=last.y, step=last.outputs, count=counts[-1])
+    of_x = _stage(last.x, last.step, counts[-1])
+    of_g = _stage(last.y, last.outputs, counts[-1])
 
     def taps(v: jax.Array, h: jax.Array) -> jax.Array:
         products = lax.dot_general(v, h, (((1,), (1,)), ((0,), (0,))), **options)
@@ -123,7 +124,7 @@ def _outputs_last(line: jax.Array) -> jax.Array:
 
 def flat(line: jax.Array) -> jax.Array:
     """Batch and tiles of the other axes as one dimension."""
-    return line.reshape(-1, *line.shape[-2:])
+    return lax.reshape(line, (math.prod(line.shape[:-2]), *line.shape[-2:]))
 
 
 def _line(
@@ -144,10 +145,17 @@ def _line(
     if problem.rank == 1:
         return line
     if joined(problem, m):
-        return _apart(line)
+        return kept_apart(jax.jit(line))
     stages = tuple(map(_apart, stages))
     return line
 
 
-def _apart(stage: Callable[..., Any]) -> Callable[..., Any]:
+@functools.lru_cache(maxsize=512)
+def _stage(matrix: Matrix, step: int, count: int) -> Callable[[jax.Array], jax.Array]:
+    return functools.partial(transform_line, matrix=matrix, step=step, count=count)
+
+
+@functools.lru_cache(maxsize=512)
+def _apart(stage: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """One function for each stage: JAX traces it once for all legs that have it in common."""
     return kept_apart(jax.jit(stage))

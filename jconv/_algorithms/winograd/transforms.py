@@ -35,11 +35,11 @@ class Sums:
         total: Any = None
         for negative, at in sorted((c < 0, at) for at, c in enumerate(coefficients) if c != 0):
             size = abs(coefficients[at])
-            term = rows[at] if size == 1 else rows[at] * self.spread(size)
+            term = rows[at] if size == 1 else lax.mul(rows[at], self.spread(size))
             if total is None:
-                total = -term if negative else term
+                total = lax.neg(term) if negative else term
             else:
-                total = total - term if negative else total + term
+                total = (lax.sub if negative else lax.add)(total, term)
         return total
 
 
@@ -53,14 +53,15 @@ def transform(arrays: Arrays, matrix: Matrix) -> Arrays:
     columns, combine = list(zip(*matrix, strict=True)), Sums(arrays[0])
     for i, j in _opposite(columns):
         a, b = arrays[i], arrays[j]
-        arrays = [*arrays[:i], a + b, *arrays[i + 1 : j], a - b, *arrays[j + 1 :]]
+        both, rest = lax.add(a, b), lax.sub(a, b)
+        arrays = [*arrays[:i], both, *arrays[i + 1 : j], rest, *arrays[j + 1 :]]
         same, other = _halves(columns[i], columns[j])
         columns[i], columns[j] = same, other
     rows = list(zip(*columns, strict=True))
     made: dict[int, Any] = {}
     for i, j in _opposite(rows):
         same, other = (combine(arrays, half) for half in _halves(rows[i], rows[j]))
-        made[i], made[j] = same + other, same - other
+        made[i], made[j] = lax.add(same, other), lax.sub(same, other)
     return [made[at] if at in made else combine(arrays, row) for at, row in enumerate(rows)]
 
 
@@ -105,7 +106,8 @@ def transform_line(x: jax.Array, matrix: Matrix, step: int, count: int) -> jax.A
     """x (M, i, C) along its only axis: all points as one array (points, tiles, C)."""
     points = transform_tiles(x, 1, matrix, step, count)
     # A join along a new leading dimension fuses with the sums that it joins.
-    return lax.concatenate([a.reshape(1, -1, a.shape[-1]) for a in points], 0)
+    flat = (1, points[0].size // points[0].shape[-1], points[0].shape[-1])
+    return lax.concatenate([lax.reshape(a, flat) for a in points], 0)
 
 
 def transform_back(
@@ -122,8 +124,9 @@ def transform_back(
     for line, rows in zip(lines, itertools.product(*matrices), strict=True):
         term = lax.broadcast_in_dim(line, shape, kept)
         for dim, row in zip(made, rows, strict=True):
-            term *= lax.broadcast_in_dim(np.asarray(row, np.float32), shape, [dim])
-        total = term if total is None else total + term
+            factor = lax.broadcast_in_dim(np.asarray(row, np.float32), shape, [dim])
+            term = lax.mul(term, factor)
+        total = term if total is None else lax.add(total, term)
     return total
 
 
