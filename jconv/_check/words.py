@@ -67,7 +67,7 @@ ADVICE = {
     "batch_group_count": "it serves filter gradients: use `conv_filter_grad` with `groups`.",
     "output_padding": "`conv_transpose` takes it.",
     "output_shape": "`conv_transpose` takes it.",
-    "input_dilation": "a transposed convolution spreads its input by `stride`.",
+    "input_dilation": "`conv` takes it; a transposed convolution spreads its input by `stride`.",
     "window_reversal": "flip the filter: jnp.flip(w, axes).",
     "activation": "apply it to the result.",
     "name": "use jax.named_scope.",

@@ -66,12 +66,14 @@ def explain(call: Call, failure: ConvError) -> ConvError:
 
 
 def _changes(call: Call) -> list[Change]:
-    """Every change that a confusion proposes, the cheapest first."""
+    """Every change that a confusion proposes of what the operation takes, the cheapest first."""
+    takes = {*call.operation.slots, *call.operation.settings}
     found = [
         change
         for reading in readings(call)
         for confusion in CONFUSIONS
         for change in confusion(reading)
+        if change.argument in takes
     ]
     return sorted(found, key=lambda change: change.cost)
 
