@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jconv._core.geometry import Axis, Shape
-from jconv._core.problem import Problem, itemsize
+from jconv._core.problem import ONE_WINDOW, Problem, itemsize
 
 
 def rows_read(axis: Axis) -> int:
@@ -38,10 +38,11 @@ def part_of(problem: Problem, **changes: Any) -> Problem:
     """A simpler problem that is a part of this one, on widened operands.
 
     All of its dtypes are wide, so the planner cannot see the dtypes of this problem. Where these
-    leave no room for the rounding of transformed operands, the policy "auto" becomes "exact".
+    leave no room for the rounding of transformed operands, the policy becomes "exact", unless it
+    is stricter already.
     """
     wide = problem.wide_dtype
-    if not may_transform(problem) and problem.policy == "auto":
+    if not may_transform(problem) and problem.policy not in ("local", ONE_WINDOW):
         changes["policy"] = "exact"
     return problem.replace(x_dtype=wide, w_dtype=wide, y_dtype=wide, **changes)
 

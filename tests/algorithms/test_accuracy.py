@@ -114,3 +114,14 @@ def test_a_sum_in_half_precision_would_be_noticed():
     half = run(problem, "direct", *(jnp.asarray(v, "bfloat16").astype("float32") for v in (a, b)))
     full = run(problem, "direct", jnp.asarray(a), jnp.asarray(b))
     assert np.sqrt(np.mean((half - full) ** 2)) > 100 * LARGEST_ERROR * found["direct"]
+
+
+@pytest.mark.parametrize("rule", ["auto", "phase"])
+def test_parts_of_mixed_dtypes_are_exact(rule):
+    """A part's operands are widened, so that the planner would take them for float32 ones."""
+    plan = jconv.plan((2, 28, 28, 32), (3, 3, 32, 32), stride=2, platform="cpu")
+    problem = plan.problem.replace(leg="input_grad", policy=rule)
+    of_float32 = BY_NAME["phase"].parts(problem)
+    mixed = BY_NAME["phase"].parts(problem.replace(w_dtype="bfloat16"))
+    assert {part.policy for part in of_float32} == {rule}
+    assert {part.policy for part in mixed} == {"exact"}
