@@ -3,7 +3,7 @@
 The input backprop adds a product to row t = s*o + k of the padded input. With t = s*u + c, the
 rows of one residue c meet only the taps k = s*q + c, at u = o + q. That is the input backprop of
 a convolution of stride 1 with a part of the filter. A forward convolution with input dilation b is
-alike: the outputs o = b*u + c meet the taps for which o + k - p0 is divisible by b. No zero is ever
+alike: the outputs with o - p0 = b*u + c meet the taps k = b*q + (-c mod b). No zero is ever
 multiplied.
 """
 
@@ -30,7 +30,7 @@ MAX_RESIDUES = 64  # residues of all axes together; each is a convolution to com
 
 
 def _classes(axis: Axis, leg: str) -> list[tuple[range, Axis]]:
-    """The taps and the axis of each residue's problem; every problem makes the same rows."""
+    """The taps and the axis of each residue's problem; all make equally many rows."""
     step, start = (axis.s, axis.p0) if leg == "input_grad" else (axis.b, -axis.p0)
     size = axis.i if leg == "input_grad" else axis.o
     low = start // step  # u of the first row; `run` drops the rows before `start`

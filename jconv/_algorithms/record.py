@@ -22,9 +22,13 @@ class Planner(Protocol):
     @property
     def platform(self) -> str: ...
 
-    def cost(self, problem: Problem) -> float: ...
+    def cost(self, problem: Problem) -> float:
+        """Predicted seconds of the algorithm that the planner chooses for it, without a margin."""
+        ...
 
-    def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array: ...
+    def run(self, problem: Problem, a: jax.Array, b: jax.Array) -> jax.Array:
+        """The leg on its operands, by that algorithm. The problem must not be `empty`."""
+        ...
 
 
 def rearranged(problem: Problem, platform: str) -> Size:
@@ -53,31 +57,39 @@ class Algorithm:
 
     Attributes:
         name: what policies, plans and profilers call it.
-        supports: None, or the reason why this problem is not for it, as the end of a sentence
-            that begins with the algorithm's name: "only supports stride 1". Asked first: the
-            other functions see only problems that it passed.
+        supports: (problem, platform) -> None, or the reason why this problem is not for it, as
+            the end of a sentence that begins with the algorithm's name: "only supports stride 1".
+            Asked first: the other functions see only problems that it passed. The platform is
+            "cpu", "cuda", "rocm" or "tpu".
         cost: predicted seconds on the processor that the constants were fitted on; only
             comparisons between algorithms mean anything.
         run: (problem, planner, a, b) -> the leg's output, in the output slot's shape. `a` and
-            `b` are the leg's operands in the dtypes of their slots. The result may come in
+            `b` are the leg's operands in the dtypes of their slots: x and w, g and w, or x and g,
+            w always as the forward convolution has it, not flipped. The result may come in
             any dtype that holds it: the caller rounds it once.
         workspace: bytes of temporaries that a run makes beside operands and result, those of its
             `parts` not counted.
-        parts: the problems that a run hands on to the planner, each kind once, with as many images
-            as a chunk of the batch has. The planner adds the workspace of the largest.
-        compiling: (problem, of_part) -> how many kernels and calls it leaves to XLA's CPU
-            compiler; `of_part(problem)` is that of a problem that is handed on.
+        parts: the problems that a run hands on to the planner, each different one once, as `run`
+            passes it (with the images of one chunk where it cuts the batch into chunks). The
+            planner adds the workspace of the largest. Default: none.
+        compiling: (problem, of_part) -> the `Work` that it leaves to XLA's CPU compiler;
+            `of_part(problem)` is that of a problem that is handed on. Default: six kernels, which
+            is too little for one with parts.
         exact: whether it forms the products of the index equation and no others, so that it
-            differs from any other exact algorithm only in the order of the sum.
-        error: the root-mean-square error against float64, as a multiple of direct's, at most.
-        margin: factor by which a run may take longer than predicted; the choice counts on it.
-            1 where a run is direct's own convolution with less around it.
+            differs from any other exact algorithm only in the order of the sum. Parts do not
+            count: they have the problem's policy and precision. Default: True.
+        error: the root-mean-square error against float64, as a multiple of direct's, at most;
+            parts do not count. Default: 2.
+        margin: problem -> factor by which a run may take longer than predicted; the choice counts
+            on it, and on 50 us more. 1 (and no more) only where predictions are as good as
+            direct's own. Default: 1.2.
         local: None where an output is a sum of the products of its own window alone, so that a
             NaN anywhere else never reaches it; or the reason why not. The policy "local" admits
             no other algorithm. A window is what the index equation gives an output, with the
-            zeros of padding and of input dilation. No product with any other zero may be added,
-            not even where a later product would drop it. A choice of formulation or of blocks
-            may depend on the problem.
+            zeros of padding, stride and input dilation. No product with any other zero may be
+            added, not even where its result is dropped. An algorithm may compute differently under
+            this policy, as `grouped` does. It then sees one example of the batch and the policy
+            `ONE_WINDOW`, which its parts inherit. Default: a reason, so that it is not admitted.
     """
 
     name: str
@@ -94,10 +106,10 @@ class Algorithm:
 
 
 def static(problem: Problem, platform: str) -> str | None:
-    """The reason why only direct supports a problem, where that holds for any other algorithm.
+    """None, or why no algorithm but direct may run a problem. Every `supports` begins with it.
 
     There is such a reason for a problem without products, for one that vmap has mapped over both
-    operands, and for symbolic sizes. Otherwise None: the algorithm decides.
+    operands, and for symbolic sizes.
     """
     if problem.empty:
         return "has no products to sum here"
@@ -107,7 +119,10 @@ def static(problem: Problem, platform: str) -> str | None:
 
 
 def static_in_parts(problem: Problem, platform: str) -> str | None:
-    """`static` of an algorithm that hands parts on: on CPU, `real` takes complex numbers first."""
+    """`static` of an algorithm that hands parts on; on CPU it refuses complex numbers.
+
+    `real` makes such a leg real once, before it is cut up into parts.
+    """
     if reason := static(problem, platform):
         return reason
     real = platform != "cpu" or "complex" not in problem.wide_dtype

@@ -1,7 +1,7 @@
-"""space_to_batch: a filter of dilation d as a dense filter on each of d interleaved pictures.
+"""space_to_batch: a filter of dilation d as a dense filter on each of d interleaved images.
 
 At stride 1 an output reads only rows of one residue modulo d, so the rows of each residue are a
-picture of their own. With these pictures in the batch, the filter is not dilated.
+image of their own. With these images in the batch, the filter is not dilated.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from jconv._core.problem import OPERANDS, OUTPUT, Problem, Slot, itemsize
 
 
 def dense(problem: Problem) -> Problem:
-    """The convolution of all pictures, which are its batch."""
+    """The convolution of all of these images, which are its batch."""
     axes = []
     for axis in problem.axes:
         # o + d*k = i + p0 with o = d*u + c and i + p0 = d*v + c: output u reads row v = u + k.
         o = -(-axis.o // axis.d)
         axes.append(Axis(i=o + axis.k - 1, k=axis.k, o=o))
-    pictures = math.prod(axis.d for axis in problem.axes)
-    return part_of(problem, axes=tuple(axes), n=problem.n * pictures)
+    apart = math.prod(axis.d for axis in problem.axes)
+    return part_of(problem, axes=tuple(axes), n=problem.n * apart)
 
 
 def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
@@ -44,23 +44,23 @@ def run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.A
 def images(problem: Problem) -> int:
     """Images to a chunk of the batch."""
     part = dense(problem)
-    elements = sum(math.prod(part.shape(slot)) for slot in _pictured(problem))
+    elements = sum(math.prod(part.shape(slot)) for slot in _cut_up(problem))
     return chunk(problem.n, 2 * elements // problem.n * itemsize(problem.wide_dtype))
 
 
 def _run(problem: Problem, planner: Planner, a: jax.Array, b: jax.Array) -> jax.Array:
     part = dense(problem)
     operands = [
-        array if slot == "w" else _to_pictures(problem, part, slot, array)
+        array if slot == "w" else _to_images(problem, part, slot, array)
         for slot, array in zip(OPERANDS[problem.leg], (a, b), strict=True)
     ]
     result = planner.run(part, *operands)
     slot = OUTPUT[problem.leg]
-    return result if slot == "w" else _from_pictures(problem, part, slot, result)
+    return result if slot == "w" else _from_images(problem, part, slot, result)
 
 
 def _sizes(problem: Problem, part: Problem, slot: Slot):
-    """For each axis: dilation, rows of a picture, rows of the whole, and its low padding."""
+    """For each axis: dilation, rows of a part, rows of the whole, and its low padding."""
     for axis, small in zip(problem.axes, part.axes, strict=True):
         if slot == "x":
             yield axis.d, small.i, axis.i, axis.p0
@@ -68,7 +68,7 @@ def _sizes(problem: Problem, part: Problem, slot: Slot):
             yield axis.d, small.o, axis.o, 0
 
 
-def _to_pictures(problem: Problem, part: Problem, slot: Slot, array: jax.Array) -> jax.Array:
+def _to_images(problem: Problem, part: Problem, slot: Slot, array: jax.Array) -> jax.Array:
     shape = [problem.n]
     for dim, (d, rows, _, low) in enumerate(_sizes(problem, part, slot), start=1):
         array = resize(array, dim, low, rows * d)
@@ -81,7 +81,7 @@ def _to_pictures(problem: Problem, part: Problem, slot: Slot, array: jax.Array) 
     return array.reshape(part.n, *(r for _, r, _, _ in _sizes(problem, part, slot)), channels)
 
 
-def _from_pictures(problem: Problem, part: Problem, slot: Slot, array: jax.Array) -> jax.Array:
+def _from_images(problem: Problem, part: Problem, slot: Slot, array: jax.Array) -> jax.Array:
     sizes = list(_sizes(problem, part, slot))
     rank, channels = problem.rank, array.shape[-1]
     array = array.reshape(
@@ -109,20 +109,20 @@ def supports(problem: Problem, platform: str) -> str | None:
 
 def seconds(problem: Problem, planner: Planner) -> float:
     part = dense(problem)
-    pictures = [math.prod(part.shape(slot)) for slot in _pictured(problem)]
+    made = [math.prod(part.shape(slot)) for slot in _cut_up(problem)]
     calls = problem.n / images(problem)
     multiply = calls * planner.cost(dense(problem.replace(n=images(problem))))
-    return multiply + cost.moved(problem, 4 * sum(pictures)) + cost.kernels(6, calls)
+    return multiply + cost.moved(problem, 4 * sum(made)) + cost.kernels(6, calls)
 
 
-def _pictured(problem: Problem) -> list[Slot]:
+def _cut_up(problem: Problem) -> list[Slot]:
     return [s for s in (*OPERANDS[problem.leg], OUTPUT[problem.leg]) if s != "w"]
 
 
 def workspace(problem: Problem, platform: str) -> int:
-    """A chunk's pictures; the planner adds what their convolution takes."""
+    """A chunk's images; the planner adds what their convolution takes."""
     size, part = images(problem), dense(problem)
-    held = sum(math.prod(part.shape(slot)) for slot in _pictured(problem)) * size // problem.n
+    held = sum(math.prod(part.shape(slot)) for slot in _cut_up(problem)) * size // problem.n
     wide = itemsize(problem.wide_dtype)
     total = cost.widened(problem) + held * wide
     if problem.leg != "filter_grad":  # whose chunks are added up

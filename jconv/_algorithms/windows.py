@@ -35,7 +35,7 @@ def resize(x: jax.Array, dim: int, low: Size, size: Size, *, interior: int = 0) 
 
 
 def rows_of_tap(x: jax.Array, dim: int, tap: int, axis: Axis) -> jax.Array:
-    """The row that one tap reads in every window along one axis, of an x that is padded already."""
+    """The row that one tap reads in every window along one axis, of an x padded by `resize`."""
     start = tap * axis.d
     return lax.slice_in_dim(x, start, start + axis.s * (axis.o - 1) + 1, axis.s, axis=dim)
 

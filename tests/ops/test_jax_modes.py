@@ -82,6 +82,16 @@ def test_an_algorithm_by_name_under_strict_promotion(name):
         program.lower(arrays)
 
 
+def test_complex_numbers_under_strict_promotion():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.numpy_rank_promotion("raise"))
+        stack.enter_context(jax.numpy_dtype_promotion("strict"))
+        stack.enter_context(jconv.policy("real"))
+        x, w = jnp.ones((1, 9, 9, 8), "complex64"), jnp.ones((3, 3, 4, 8), "complex64")
+        run = jax.jit(lambda x, w: jax.vjp(lambda x, w: jconv.conv(x, w, groups=2), x, w)[1](x))
+        run.lower(x, w)
+
+
 def test_a_bias_and_a_vmap_under_rank_promotion():
     with jax.numpy_rank_promotion("raise"):
         x, w, b = jnp.ones((3, 2, 4, 9, 9)), jnp.ones((6, 4, 3, 3)), jnp.ones(6)
