@@ -39,10 +39,11 @@ def part_of(problem: Problem, **changes: Any) -> Problem:
 
     All of its dtypes are wide, so the planner cannot see the dtypes of this problem. Where these
     leave no room for the rounding of transformed operands, the policy becomes "exact", unless it
-    is stricter already.
+    is stricter already. Of dtypes that nothing transforms a named policy keeps its name.
     """
     wide = problem.wide_dtype
-    if not may_transform(problem) and problem.policy not in ("local", ONE_WINDOW):
+    seen = problem.policy == "auto" or wide == "float32"
+    if seen and not may_transform(problem) and problem.policy not in ("local", ONE_WINDOW):
         changes["policy"] = "exact"
     return problem.replace(x_dtype=wide, w_dtype=wide, y_dtype=wide, **changes)
 

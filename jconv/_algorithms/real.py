@@ -87,7 +87,9 @@ def seconds(problem: Problem, planner: Planner) -> float:
 def workspace(problem: Problem, platform: str) -> int:
     """Operands and result as real numbers; the filter has four parts for each of its numbers."""
     x, w, y = (math.prod(problem.shape(slot)) for slot in ("x", "w", "y"))
-    held = x + y if problem.leg == "filter_grad" else max(x, y)  # one lies where the result will
+    read, made = (y, x) if problem.leg == "input_grad" else (x, y)
+    # What is read lies where the result will, if there is room for it.
+    held = made if problem.leg != "filter_grad" and read <= made else x + y
     return cost.widened(problem) + (held + 2 * w) * itemsize(problem.wide_dtype)
 
 

@@ -60,7 +60,7 @@ class Algorithm:
         supports: (problem, platform) -> None, or the reason why this problem is not for it, as
             the end of a sentence that begins with the algorithm's name: "only supports stride 1".
             Asked first: the other functions see only problems that it passed. The platform is
-            "cpu", "cuda", "rocm" or "tpu".
+            "cpu", "cuda", "rocm", "tpu" or "other".
         cost: predicted seconds on the processor that the constants were fitted on; only
             comparisons between algorithms mean anything.
         run: (problem, planner, a, b) -> the leg's output, in the output slot's shape. `a` and
@@ -77,7 +77,7 @@ class Algorithm:
             is too little for one with parts.
         exact: whether it forms the products of the index equation and no others, so that it
             differs from any other exact algorithm only in the order of the sum. Parts do not
-            count: they have the problem's policy and precision. Default: True.
+            count: they have the problem's policy, or a stricter one. Default: True.
         error: the root-mean-square error against float64, as a multiple of direct's, at most;
             parts do not count. Default: 2.
         margin: problem -> factor by which a run may take longer than predicted; the choice counts
@@ -88,8 +88,9 @@ class Algorithm:
             no other algorithm. A window is what the index equation gives an output, with the
             zeros of padding, stride and input dilation. No product with any other zero may be
             added, not even where its result is dropped. An algorithm may compute differently under
-            this policy, as `grouped` does. It then sees one example of the batch and the policy
-            `ONE_WINDOW`, which its parts inherit. Default: a reason, so that it is not admitted.
+            this policy, as `grouped` does. It then sees the policy `ONE_WINDOW`, which its parts
+            inherit, and one example of the batch (a filter backprop all of them). Default: a
+            reason, so that it is not admitted.
     """
 
     name: str

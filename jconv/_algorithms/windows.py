@@ -99,6 +99,6 @@ def masked(
 
 def multiply(a: jax.Array, b: jax.Array) -> jax.Array:
     """a*b, each repeated along the dimensions in which it has one element."""
-    shape = [max(sizes) for sizes in zip(a.shape, b.shape, strict=True)]
+    shape = lax.broadcast_shapes(a.shape, b.shape)
     every = range(len(shape))
     return lax.mul(lax.broadcast_in_dim(a, shape, every), lax.broadcast_in_dim(b, shape, every))

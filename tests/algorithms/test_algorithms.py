@@ -115,6 +115,16 @@ def test_equals_direct(name):
     check(name, *cases[:: max(len(cases) // 16, 1)])
 
 
+def test_double_complex_numbers_equal_direct():
+    with jax.enable_x64(True):
+        for problem in supported("real")[::40]:
+            double = dict.fromkeys(("x_dtype", "w_dtype", "y_dtype"), "complex128")
+            problem = problem.replace(**double)
+            got = run("real", problem, *draw(problem))
+            assert got.dtype == np.complex128
+            check_equal("real", got, run("direct", problem, *draw(problem)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_equals_direct_on_every_case(name):

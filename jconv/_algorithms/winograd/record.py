@@ -20,7 +20,7 @@ from jconv._algorithms.winograd.tile_size import (
 from jconv._core.problem import Problem
 
 FEW_CHANNELS = 16  # channels; up to here, and on one axis, gains were too small to be sure of
-MOST_PRODUCTS = 2 / 3  # of the definition's; where tiles save less, gains were too small as well
+MOST_PRODUCTS = 2 / 3  # of the definition's; strided tiles that save less gained too little as well
 
 
 def supports(problem: Problem, platform: str) -> str | None:
@@ -49,7 +49,9 @@ def supports(problem: Problem, platform: str) -> str | None:
 def margin(problem: Problem) -> float:
     if problem.rank == 1 or min(problem.c, problem.f) <= FEW_CHANNELS:
         return 1.5
-    if problem.leg != "filter_grad" and share_of_products(problem) > MOST_PRODUCTS:
+    strided = any(axis.s * axis.b > 1 for axis in problem.window_axes)
+    windows = strided and problem.leg != "filter_grad"
+    if windows and share_of_products(problem) > MOST_PRODUCTS:
         return 1.4
     return MARGIN
 
