@@ -163,6 +163,19 @@ def test_nothing_is_left_in_calls_that_do_not_fuse(name):
         assert set(re.findall(r"func\.func private @(_\w+)", text)) == set()
 
 
+def test_equal_terms_are_traced_once_and_inlined():
+    """A depthwise filter backprop of eight images: one function, which no call is left of."""
+    problem = jconv.plan((8, 28, 28, 64), (3, 3, 1, 64), groups=64, platform="cpu").problem
+    problem = problem.replace(leg="filter_grad")
+    assert choose(problem, "cpu").algorithm.name == "taps"
+    lowered = program("taps", problem).lower(*draw(problem))
+    text, compiled = lowered.as_text(), lowered.compile(AS_USERS).as_text()
+    calls = len(re.findall(r"call @products_of_image", text))
+    assert calls >= 8 * len(re.findall(r"func\.func private @products_of_image", text)) > 0
+    assert not re.search(r" call\([^\n]*to_apply=%products_of_image", compiled)
+    assert re.search(r" call\([^\n]*to_apply=%sums_of_windows", compiled)
+
+
 @pytest.mark.parametrize("leg", LEGS)
 def test_blocks_of_groups_are_one_computation(leg):
     """Thirty-two groups of eight: sixteen blocks, and one convolution or product to compile."""
